@@ -1,0 +1,1 @@
+"""What the plugin and the sidecar share: contract, plan language, engine, agents and rules."""

@@ -1,0 +1,1 @@
+"""The plan language: its model, its parsing, its validation and its templates."""

@@ -1,0 +1,1 @@
+"""Breaker, budget and lease as pure rules: before, policy and now give after and an answer."""

@@ -1,0 +1,1 @@
+"""The Dify side: reads a tool's parameters, runs the engine and yields messages."""

@@ -1,0 +1,1 @@
+"""The provider: the credentials a builder saves, and their check."""

@@ -1,0 +1,1 @@
+"""What make calls to prepare, lock and package the project."""
