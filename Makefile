@@ -1,0 +1,57 @@
+# Everything starts here: `make` alone lists what there is. Needs python3 and make; the rest is fetched.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo serve test check bench soak package lock clean venv peers-venv
+
+PYTHON := .venv/bin/python
+PEERS := build/peers-venv
+PYTEST := $(PYTHON) -m pytest
+# make lock UPGRADE=--upgrade takes newer versions.
+UPGRADE ?=
+
+help:  ## List these targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: venv  ## Run a team of agents four ways, everything included, and print the comparison.
+	$(PYTHON) -m examples.demo
+
+serve: venv  ## Start the sidecar; it says where it listens and which token to paste.
+	$(PYTHON) -m sidecar
+
+# Three processes: the Dify SDK patches its whole process for gevent, which would hide races from all other tests, and
+# tests/together starts real servers and plugins. A process that collects nothing fails as well (pytest's status 5).
+test: venv  ## Run every test.
+	@failed=; \
+	$(PYTEST) tests --ignore=tests/plugin --ignore=tests/together || failed="$$failed rest"; \
+	$(PYTEST) tests/plugin || failed="$$failed plugin"; \
+	$(PYTEST) tests/together || failed="$$failed together"; \
+	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
+
+check: venv  ## Check format, lint, types, imports, and run the quick tests.
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy .
+	$(PYTHON) -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())'
+	$(PYTEST) -q tests/ensemble tests/test_*.py
+
+bench: venv peers-venv  ## Measure ours beside other engines and breakers.
+	$(PYTHON) -m benchmarks
+
+soak: venv  ## Run for long under faults and check that nothing is lost.
+	$(PYTHON) -m tests.soak
+
+package: venv  ## Build the plugin's package under build/.
+	$(PYTHON) -m scripts.package
+
+lock: venv  ## Compile the hashed requirement files from pyproject.toml.
+	scripts/lock $(UPGRADE)
+
+clean:  ## Remove what was built, and the tools' caches; .venv stays.
+	rm -rf build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv:
+	@scripts/make-venv .venv requirements/dev.txt
+
+peers-venv:
+	@scripts/make-venv $(PEERS) requirements/peers.txt
