@@ -1,0 +1,57 @@
+"""The two kinds of body that cross the wire, and the ids they carry.
+
+An *ask* is refused when it holds a field nobody knows: a typo must not pass for a default. An *answer* ignores unknown
+fields, so that an older client reads a newer server.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+__all__ = [
+    "AgentName",
+    "Answer",
+    "Ask",
+    "Fingerprint",
+    "HexId",
+    "Identity",
+    "Namespace",
+    "RunKey",
+    "StateKey",
+    "StepId",
+    "TraceId",
+]
+
+NAME_PATTERN = r"^[\w .\-]{1,64}$"
+"""Names of agents and steps: 1-64 letters of any script, digits, space, ``_ . -``."""
+
+TRACE_ID_PATTERN = r"^[A-Za-z0-9_\-]{1,128}$"
+"""What Dify itself accepts as an external trace id."""
+
+HexId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+"""A 32-hex id minted by the engine: run ids, owners, tickets."""
+TraceId = Annotated[str, StringConstraints(pattern=TRACE_ID_PATTERN)]
+RunKey = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+"""What the caller calls this run by; the same key with the same fingerprint is the same run."""
+Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256, in hex, of everything that decides what a run does."""
+AgentName = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+StepId = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Identity = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+"""What an agent *is*, whatever it is called: ``app:<id>``, ``api:<base URL>#<key hash>``, ``model:…``, ``tool:…``."""
+Namespace = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+StateKey = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class Ask(BaseModel):
+    """A body sent to the sidecar: frozen, strict, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Answer(BaseModel):
+    """A body sent by the sidecar: frozen, strict, unknown fields ignored."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")

@@ -1,0 +1,109 @@
+"""The table of endpoints: every path, ask and answer, once.
+
+The sidecar serves this table, the client's methods go by it, the OpenAPI document is made from it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from ensemble.contract.about import About, Health, NoParams
+from ensemble.contract.base import Answer, Ask
+from ensemble.contract.breakers import BreakerList, BreakerParams, BreakerView
+from ensemble.contract.exchange import Exchange, ExchangeAnswer
+from ensemble.contract.runs import RunList, RunLog, RunParams, RunsParams, RunView
+from ensemble.contract.state import (
+    Deleted,
+    Increment,
+    NamespaceParams,
+    StateEntry,
+    StateList,
+    StateParams,
+    StatePut,
+    StateRemoval,
+    Versions,
+)
+
+__all__ = ["ALL", "Endpoint"]
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint[ParamsT: Ask, AnswerT: Answer]:
+    """One thing that can be asked: verb and path, what stands in path and query, the body, the answer."""
+
+    name: str
+    """What the sidecar's handler and the client's method are called."""
+    method: str
+    path: str
+    """With ``{field}`` for those fields of *params* that stand in the path; the others stand in the query."""
+    params: type[ParamsT]
+    ask: type[Ask] | None
+    """The JSON body, or None where there is none."""
+    answer: type[AnswerT]
+    summary: str
+    public: bool = False
+    """True where no token is needed: health only."""
+
+    def in_path(self) -> tuple[str, ...]:
+        """Return the fields of *params* that stand in the path."""
+        return tuple(_PLACEHOLDER.findall(self.path))
+
+    def url(self, params: ParamsT) -> str:
+        """Return path and query for *params*, quoted. A ``/`` in the last field of the path stays as it is."""
+        values: dict[str, Any] = params.model_dump(exclude_none=True, exclude_defaults=True)
+        fields = self.in_path()
+        path = self.path
+        for field in fields:
+            safe = "/" if field == fields[-1] else ""
+            path = path.replace(f"{{{field}}}", quote(str(values.pop(field)), safe=safe))
+        return f"{path}?{urlencode(values)}" if values else path
+
+
+LIVE = Endpoint("live", "GET", "/v1/health/live", NoParams, None, Health, "Whether the process lives.", public=True)
+READY = Endpoint("ready", "GET", "/v1/health/ready", NoParams, None, Health, "Whether it can work.", public=True)
+ABOUT = Endpoint("about", "GET", "/v1/about", NoParams, None, About, "Versions and the store behind it.")
+
+EXCHANGE = Endpoint(
+    "exchange", "POST", "/v1/exchange", NoParams, Exchange, ExchangeAnswer, "Settle, admit, open, renew, close."
+)
+GET_RUN = Endpoint("get_run", "GET", "/v1/runs/{run_id}", RunParams, None, RunView, "One run, whole.")
+LIST_RUNS = Endpoint("list_runs", "GET", "/v1/runs", RunsParams, None, RunList, "The runs, newest first.")
+GET_RUN_LOG = Endpoint(
+    "get_run_log", "GET", "/v1/runs/{run_id}/messages", RunParams, None, RunLog, "The run's messages in order."
+)
+
+LIST_BREAKERS = Endpoint("list_breakers", "GET", "/v1/breakers", NoParams, None, BreakerList, "All breakers.")
+GET_BREAKER = Endpoint("get_breaker", "GET", "/v1/breakers/one", BreakerParams, None, BreakerView, "One breaker.")
+
+_STATE = "/v1/traces/{trace_id}/state/{namespace}"
+LIST_STATE = Endpoint("list_state", "GET", _STATE, NamespaceParams, None, StateList, "The entries of a namespace.")
+GET_STATE = Endpoint("get_state", "GET", _STATE + "/{key}", StateParams, None, StateEntry, "One value.")
+PUT_STATE = Endpoint("put_state", "PUT", _STATE + "/{key}", StateParams, StatePut, Versions, "Store a value.")
+DELETE_STATE = Endpoint(
+    "delete_state", "DELETE", _STATE + "/{key}", StateParams, StateRemoval, Deleted, "Remove a value."
+)
+INCREMENT_STATE = Endpoint(
+    "increment_state", "POST", _STATE + "/{key}", StateParams, Increment, StateEntry, "Add to a number."
+)
+
+ALL: tuple[Endpoint[Any, Any], ...] = (
+    LIVE,
+    READY,
+    ABOUT,
+    EXCHANGE,
+    GET_RUN,
+    LIST_RUNS,
+    GET_RUN_LOG,
+    LIST_BREAKERS,
+    GET_BREAKER,
+    LIST_STATE,
+    GET_STATE,
+    PUT_STATE,
+    DELETE_STATE,
+    INCREMENT_STATE,
+)

@@ -1,0 +1,87 @@
+"""What can be asked about runs."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ensemble.contract.base import AgentName, Answer, Ask, HexId, Identity, RunKey, StepId, TraceId
+from ensemble.contract.budgets import BudgetView, Limits
+from ensemble.contract.exchange import PlannedStep, Remote
+from ensemble.contract.messages import AgentMessage
+from ensemble.contract.outcomes import Outcome, RunStatus
+from ensemble.contract.results import ErrorInfo, StepResult, Usage
+
+__all__ = ["AttemptView", "RunLine", "RunList", "RunLog", "RunParams", "RunView", "RunsParams"]
+
+
+class RunParams(Ask):
+    """Which run."""
+
+    run_id: HexId
+
+
+class RunsParams(Ask):
+    """Which page of the runs, newest first."""
+
+    trace_id: TraceId | None = None
+    before_ms: int | None = Field(default=None, ge=0, description="Only runs opened before this moment.")
+    limit: int = Field(default=50, ge=1, le=500)
+
+
+class AttemptView(Answer):
+    """One attempt as the ledger holds it."""
+
+    ticket: HexId
+    step: StepId
+    agent: AgentName
+    identity: Identity
+    attempt: int
+    epoch: int
+    content: str = ""
+    admitted_ms: int = Field(description="Unix milliseconds by the store's clock.")
+    settled_ms: int | None = None
+    outcome: Outcome | None = Field(default=None, description="None while it is under way.")
+    usage: Usage = Usage()
+    took_ms: int | None = None
+    error: ErrorInfo | None = None
+    remote: Remote | None = None
+
+
+class RunLine(Answer):
+    """One run in a list."""
+
+    run_id: HexId
+    run_key: RunKey
+    trace_id: TraceId
+    task: str
+    pattern: str
+    status: RunStatus
+    opened_ms: int
+    closed_ms: int | None = None
+
+
+class RunList(Answer):
+    """Runs, newest first."""
+
+    runs: tuple[RunLine, ...]
+    next_before_ms: int | None = Field(default=None, description="Ask with this for the next page; None: no more.")
+
+
+class RunView(RunLine):
+    """One run, whole."""
+
+    epoch: int
+    lease_ms: int = Field(ge=0, description="How long the owner's lease still lasts; 0: nobody runs it.")
+    steps: tuple[PlannedStep, ...]
+    results: tuple[StepResult, ...]
+    attempts: tuple[AttemptView, ...]
+    answer: str | None = Field(default=None, description="None while it runs.")
+    warnings: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    budget: BudgetView = BudgetView()
+
+
+class RunLog(Answer):
+    """A run's messages in order."""
+
+    messages: tuple[AgentMessage, ...]

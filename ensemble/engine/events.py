@@ -1,0 +1,50 @@
+"""What the engine tells while it runs, and what it says at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ensemble.contract.outcomes import RunStatus
+from ensemble.contract.results import StepResult, Usage
+
+__all__ = ["AnswerText", "Event", "Progress", "Report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One line about what just happened, for people who watch. Never empty, no line break at its end."""
+
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerText:
+    """A piece of the run's answer as it comes."""
+
+    text: str
+
+
+type Event = Progress | AnswerText
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How a run ended."""
+
+    status: RunStatus
+    answer: str
+    results: tuple[StepResult, ...]
+    """One per step, in the plan's order."""
+    usage: Usage
+    warnings: tuple[str, ...]
+    trace_id: str
+    run_id: str
+    failed_hard: bool = False
+    """Whether the caller must see a failure: no step succeeded, or ``fail_fast`` and a step failed, or cancelled."""
+    replayed: bool = False
+    """Whether the answer was stored or followed, so that nothing was spent now."""
+
+    @property
+    def errors(self) -> tuple[StepResult, ...]:
+        """Return the results that carry an error."""
+        return tuple(result for result in self.results if result.error is not None)

@@ -1,0 +1,41 @@
+"""What the engine is asked to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ensemble.agents.port import Agent
+from ensemble.contract.budgets import Limits
+from ensemble.plan.model import Plan
+
+__all__ = ["RunRequest"]
+
+RUN_TIMEOUT_S = 540.0
+"""A tool call lives 600 s in a stock Dify; what is left is for telling the story."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """One run: the plan, who works, what they are given and what it may cost."""
+
+    plan: Plan
+    agents: Mapping[str, Agent]
+    """The agents by their names in the plan."""
+    task: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    user: str = "anonymous"
+    """The caller's user id; agents see ``ens-<user>``."""
+    run_key: str | None = None
+    """None: every call is a run of its own."""
+    trace_id: str = ""
+    """Empty: a new one."""
+    timeout_s: float = RUN_TIMEOUT_S
+    max_parallel: int = 4
+    host_parallel: int = 8
+    """Calls to one Dify host at one time, over all runs of this process."""
+    limits: Limits = field(default_factory=Limits)
+    fail_fast: bool = False
+    warnings: tuple[str, ...] = ()
+    """What the caller found worth saying before the run began."""
