@@ -1,0 +1,75 @@
+"""Where everything the ledger keeps stands: keys without the tenant's prefix, and the fields in them."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from ensemble.rules.snapshot import Address
+
+__all__ = [
+    "ABOUT",
+    "ANSWER",
+    "ATTEMPT",
+    "BREAKERS",
+    "LEASES",
+    "RUN",
+    "RUNS",
+    "STEP",
+    "STEPS",
+    "attempt_at",
+    "breaker_at",
+    "run_at",
+    "run_hash",
+    "run_key_at",
+    "step_at",
+]
+
+RUNS = "runs"
+"""Sorted set of run ids by the moment they were opened first, unix milliseconds. Ids outlive their runs."""
+LEASES = "leases"
+"""Sorted set of the ids of open runs by the end of their lease, unix milliseconds."""
+BREAKERS = "breakers"
+"""Sorted set of identities by the last change of their breaker, unix milliseconds. Identities outlive their breakers."""
+
+RUN = "run"
+"""Field of a run's hash: who runs it and how it stands (records.Run). Written by every exchange, so it is small."""
+ABOUT = "about"
+"""Field of a run's hash: what it is about (records.About)."""
+STEPS = "steps"
+"""Field of a run's hash: its planned steps (records.Steps)."""
+ANSWER = "answer"
+"""Field of a run's hash: what its caller was told (the contract's CloseRun); only of closed runs."""
+ATTEMPT = "attempt:"
+"""Beginning of the fields with attempts (records.Attempt); the ticket follows."""
+STEP = "step:"
+"""Beginning of the fields with results (the contract's StepResult); the step's id follows."""
+
+
+def run_hash(run_id: str) -> str:
+    """Return the key of a run's hash: its documents, and the counters of its budget."""
+    return f"run:{run_id}"
+
+
+def run_at(run_id: str, field: str = RUN) -> Address:
+    """Return the address of one of a run's own documents."""
+    return Address(f"run:{run_id}", field)
+
+
+def attempt_at(run_id: str, ticket: str) -> Address:
+    """Return the address of an attempt."""
+    return Address(f"run:{run_id}", ATTEMPT + ticket)
+
+
+def step_at(run_id: str, step: str) -> Address:
+    """Return the address of a step's result."""
+    return Address(f"run:{run_id}", STEP + step)
+
+
+def run_key_at(run_key: str, fingerprint: str) -> Address:
+    """Return the address of the id (a bare text) of the run found by *run_key* and *fingerprint*."""
+    return Address("runkey:" + sha256(f"{run_key}\0{fingerprint}".encode()).hexdigest(), RUN)
+
+
+def breaker_at(identity: str) -> Address:
+    """Return the address of an agent's breaker (records.Breaker)."""
+    return Address(f"breaker:{identity}", "breaker")

@@ -1,0 +1,102 @@
+"""The documents the ledger keeps, frozen: a rule never changes a record, it answers with another one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ensemble.contract.base import Fingerprint, HexId, RunKey, TraceId
+from ensemble.contract.breakers import BreakerPolicy, BreakerState
+from ensemble.contract.budgets import Limits
+from ensemble.contract.exchange import AdmissionAsk, OnLost, PlannedStep, Settlement
+from ensemble.contract.outcomes import RunStatus
+
+__all__ = ["About", "Amounts", "Attempt", "Booking", "Breaker", "Defaults", "Run", "Steps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds where an ask says nothing."""
+
+    breaker: BreakerPolicy = BreakerPolicy()
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Run(_Record):
+    """Who runs a run and how it stands; everything long about it stands in documents of its own."""
+
+    owner: HexId
+    epoch: int = Field(ge=1, description="Grows whenever the run gets another owner.")
+    former: tuple[HexId, ...] = Field(default=(), description="Earlier owners, the last ones; none of them comes back.")
+    lease_until_ms: int = Field(description="Until when the owner keeps it, unix milliseconds.")
+    status: RunStatus = RunStatus.RUNNING
+    opened_ms: int
+    since_ms: int = Field(description="When this epoch began.")
+    closed_ms: int | None = None
+    limits: Limits = Limits()
+    max_parallel: int = 4
+    on_lost: OnLost = OnLost.CHARGE
+    open: dict[HexId, str] = Field(default={}, description="Tickets under way and the step of each.")
+    admitted: int = Field(default=0, description="How many attempts were admitted so far, over all epochs.")
+
+
+class About(_Record):
+    """What a run is about; stays as it was opened first."""
+
+    run_key: RunKey
+    fingerprint: Fingerprint
+    trace_id: TraceId
+    task: str
+    pattern: str
+
+
+class Steps(_Record):
+    """The steps as the newest epoch planned them."""
+
+    steps: tuple[PlannedStep, ...]
+
+
+class Amounts(_Record):
+    """An amount in each dimension of a budget."""
+
+    tokens: int = 0
+    calls: int = 0
+    ms: int = Field(default=0, description="Agents' time.")
+
+
+class Booking(_Record):
+    """What was committed for one attempt."""
+
+    spent: Amounts
+    estimated: bool = Field(description="True where tokens were booked as reserved, for want of a report.")
+
+
+class Attempt(_Record):
+    """One admitted attempt, from its admission to its settlement or loss."""
+
+    ask: AdmissionAsk
+    number: int = Field(description="In order of admission within the run, from 1.")
+    epoch: int
+    generation: int = Field(description="The breaker's at admission; under another one this attempt's news is old.")
+    reserved: Amounts
+    admitted_ms: int
+    settlement: Settlement | None = Field(default=None, description="Without its result, which is the step's document.")
+    settled_ms: int | None = Field(default=None, description="When it was settled, or given up as lost.")
+    booking: Booking | None = Field(default=None, description="None as long as the reservation stands.")
+    result_taken: bool = Field(default=False, description="Whether its result became the step's.")
+
+
+class Breaker(_Record):
+    """One agent's circuit breaker: counts and times only. Who asks brings the policy."""
+
+    state: BreakerState = BreakerState.CLOSED
+    generation: int = Field(default=0, description="Grows at every change of state.")
+    failures: int = Field(default=0, description="Consecutive failures while closed.")
+    successes: int = Field(default=0, description="Successes while half-open.")
+    probes: dict[HexId, HexId] = Field(default={}, description="Tickets out while half-open and the run of each.")
+    opened_ms: int | None = Field(default=None, description="When it opened last.")
+    cooling_until_ms: int = Field(default=0, description="Until when a throttled agent is left in peace.")
