@@ -34,7 +34,7 @@ check: venv  ## Check format, lint, types, imports, and run the quick tests.
 	$(PYTHON) -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())'
 	$(PYTEST) -q tests/ensemble tests/test_*.py
 
-bench: venv peers-venv  ## Measure ours beside other engines and breakers.
+bench: venv peers-venv  ## Measure ours beside other engines and breakers, which live in build/peers-venv.
 	$(PYTHON) -m benchmarks
 
 soak: venv  ## Run for long under faults and check that nothing is lost.

@@ -32,7 +32,7 @@ PARTS = frozenset(
 )
 """What may stand at the top of a package; anything else is a file somebody forgot about."""
 
-SECRETS = (".env", ".env.*", "*.pem", "*.key", "*.p12", "id_rsa*", "id_ed25519*", ".netrc", "*token*.txt")
+SECRETS = (".env", ".env.*", "*.pem", "*.key", "*.p12", "id_rsa*", "id_ed25519*", ".netrc")
 """Names of files that nobody means to publish."""
 
 _MOMENT = (1980, 1, 1, 0, 0, 0)  # The earliest a zip can say: the same tree gives the same bytes.
