@@ -1,0 +1,1 @@
+"""The tests, and the stand-ins they, the demo and the benchmarks run against."""
