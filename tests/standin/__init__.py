@@ -1,0 +1,1 @@
+"""A stand-in Dify and its plugin daemon: real sockets and real processes, scripted answers."""
