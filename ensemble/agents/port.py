@@ -45,7 +45,7 @@ class Reply:
     """The agent's answer as text."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """Every output by its name."""
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     confidence: float | None = None
     sources: Sequence[Any] = ()
     message: str = ""

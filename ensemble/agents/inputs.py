@@ -1,0 +1,167 @@
+"""What an agent is given: from the app's declared variables and the call to ``query`` and ``inputs``.
+
+Pure. Dify drops inputs an app does not declare without a word, wants text for text variables, and, streaming, answers
+what it refuses with 300 s of silence; so everything that can be known beforehand is said before anything is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ensemble.agents.port import Call, Reply
+from ensemble.contract.outcomes import Outcome
+
+__all__ = ["CHAT_MODES", "Given", "Variable", "fit", "parse_form"]
+
+CHAT_MODES = frozenset({"chat", "agent-chat", "advanced-chat"})
+"""App modes that are asked with a ``query`` and answer in a conversation."""
+_TASK_NAMES = ("task", "query", "question", "input", "text", "topic", "prompt")
+"""Which declared text variable takes the task, the first of these."""
+_TEXT_KINDS = frozenset({"text-input", "paragraph"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """One input an app declares."""
+
+    name: str
+    kind: str
+    """Dify's word: ``text-input``, ``paragraph``, ``select``, ``number``, ``checkbox``, ``file``, ``json_object``…"""
+    required: bool = False
+    max_length: int | None = None
+    """Of a text, in characters."""
+    options: tuple[str, ...] = ()
+    """What a ``select`` accepts."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether any text may be put in."""
+        return self.kind in _TEXT_KINDS
+
+    def __str__(self) -> str:
+        """Return the variable as messages list it: ``text (paragraph, required)``."""
+        return f"{self.name} ({self.kind}{', required' if self.required else ''})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What goes into the request."""
+
+    query: str
+    """Empty for workflow and completion apps."""
+    inputs: Mapping[str, Any]
+    warnings: tuple[str, ...] = field(default=())
+
+
+def parse_form(parameters: Mapping[str, Any]) -> tuple[Variable, ...]:
+    """Read ``GET /v1/parameters``: ``{user_input_form: [{"paragraph": {variable, required, max_length, …}}, …]}``."""
+    form = parameters.get("user_input_form")
+    entries = [(kind, spec) for item in form if isinstance(item, dict) for kind, spec in item.items()] if form else []
+    return tuple(_variable(kind, spec) for kind, spec in entries if isinstance(spec, dict) and spec.get("variable"))
+
+
+def fit(mode: str, variables: Sequence[Variable], call: Call, subject: str) -> Given | Reply:
+    """Decide what an app of this *mode* is given, or return the reply that says why that can't be decided.
+
+    Chat-like apps get the call's query, or the step's input ``query`` where the app declares no such variable; declared
+    variables come from the step's inputs, then from the run's. Workflow and completion apps get the step's inputs; a
+    step without any gives the task to the one variable that is plainly meant for it, and required ones that are still
+    open come from the run's inputs.
+    """
+    declared = {variable.name: variable for variable in variables}
+    own = dict(call.inputs or {})
+    if mode in CHAT_MODES:
+        query = call.query
+        if "query" in own and "query" not in declared:
+            query = _as_text(own.pop("query"))
+        if not query:
+            return _rejected(f"{subject} is asked with a query, and the query is empty. Write a task.")
+        return _checked(query, own, {**call.run_inputs, **_known(own)}, declared, subject)
+    if call.inputs is not None:
+        return _checked("", own, own, declared, subject)
+    target = _task_variable(variables)
+    if target is None:
+        return _rejected(_no_target(variables, subject))
+    open_ones = {v.name: call.run_inputs[v.name] for v in variables if v.required and v.name in call.run_inputs}
+    return _checked("", {}, {**open_ones, target.name: call.query}, declared, subject)
+
+
+def _task_variable(variables: Sequence[Variable]) -> Variable | None:
+    texts = [variable for variable in variables if variable.is_text]
+    required = [variable for variable in texts if variable.required]
+    named = [variable for name in _TASK_NAMES for variable in texts if variable.name == name]
+    return next((found[0] for found in (named[:1], required, texts) if len(found) == 1), None)
+
+
+def _checked(
+    query: str, own: Mapping[str, Any], values: Mapping[str, Any], declared: Mapping[str, Variable], subject: str
+) -> Given | Reply:
+    """Keep what is declared, as the app wants it; *own* is what the step wrote, whose strays deserve a warning."""
+    inputs = {name: _converted(declared[name], value) for name, value in _known(values).items() if name in declared}
+    faults = [fault for variable in declared.values() if (fault := _fault(variable, inputs.get(variable.name)))]
+    if faults:
+        return _rejected(f"{subject}: {' '.join(faults)} {_listing(declared.values())}")
+    strays = sorted(name for name in own if name not in declared)
+    warnings: tuple[str, ...] = ()
+    if strays:
+        names = ", ".join(strays)
+        warnings = (f"{subject} does not declare {names}, so Dify drops it. {_listing(declared.values())}",)
+    return Given(query=query, inputs=inputs, warnings=warnings)
+
+
+def _fault(variable: Variable, value: Any) -> str | None:
+    if value is None:
+        return f"Its input {variable.name!r} is required and missing." if variable.required else None
+    if variable.is_text and variable.max_length and len(value) > variable.max_length:
+        return f"Its input {variable.name!r} takes {variable.max_length} characters, and this has {len(value)}."
+    if variable.kind == "select" and variable.options and value not in variable.options:
+        return f"Its input {variable.name!r} must be one of {', '.join(variable.options)}."
+    return None
+
+
+def _converted(variable: Variable, value: Any) -> Any:
+    return _as_text(value) if variable.is_text or variable.kind == "select" else value
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out nulls: to Dify a null is an input that was not given."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _variable(kind: str, spec: Mapping[str, Any]) -> Variable:
+    length, options = spec.get("max_length"), spec.get("options")
+    return Variable(
+        name=str(spec["variable"]),
+        kind=str(spec.get("type") or kind),
+        required=spec.get("required") is True,
+        max_length=length if isinstance(length, int) and length > 0 else None,
+        options=tuple(str(option) for option in options) if isinstance(options, list) else (),
+    )
+
+
+def _listing(variables: Any) -> str:
+    listed = ", ".join(str(variable) for variable in variables)
+    return f"It declares {listed}." if listed else "It declares no variables."
+
+
+def _no_target(variables: Sequence[Variable], subject: str) -> str:
+    if not variables:
+        fix = "Add a text variable named task to its Start node, or give the step `inputs: {}` to run it without."
+        return f"{subject} declares no variables, so it can't be given the task. {fix}"
+    wanted = [variable for variable in variables if variable.required] or list(variables)
+    mapping = ", ".join(f"{v.name}: {'"{{ task }}"' if v.is_text else '…'}" for v in wanted)
+    return (
+        f"{subject} has no variable that is plainly meant for the task. {_listing(variables)} "
+        f"Write into the step which gets what, for example `inputs: {{{mapping}}}`."
+    )
+
+
+def _rejected(message: str) -> Reply:
+    return Reply(outcome=Outcome.REJECTED, message=message[:4000], sent=False)
