@@ -103,6 +103,9 @@ class Settlement(Ask):
 
     ticket: HexId
     step: StepId
+    identity: Identity | None = Field(
+        default=None, description="The agent's, so that its breaker is read at once; None costs a second look."
+    )
     outcome: Outcome
     usage: Usage = Usage()
     started_ms: int = Field(default=0, ge=0, description="Since the run's start, by the engine's clock.")
