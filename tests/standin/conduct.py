@@ -63,10 +63,6 @@ class Conduct:
                 wire.close()
             case "hang":
                 await wire.gone()
-            case "html_error":
-                await wire.send(Answer(status=502, body=flavour.BAD_GATEWAY_PAGE))
-            case "server_error":
-                await wire.send(flavour.server_error(self._config.version))
             case _:
                 raise self._refusal(failure, app)
         return True
@@ -217,6 +213,10 @@ class Conduct:
                 no = flavour.too_many(app)
             case "plugin_daemon":
                 no = refuse(400, "invalid_param", _words(failure))
+            case "html_error":
+                no = Refused(502, flavour.BAD_GATEWAY_PAGE)
+            case "server_error":
+                no = Refused(500, flavour.server_error(self._config.version).body)
             case "unauthorized":
                 no = refuse(401, "unauthorized", "Access token is invalid")
             case "forbidden":

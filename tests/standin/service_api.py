@@ -74,8 +74,14 @@ async def serve(server: Server, port: int = 0) -> tuple[asyncio.Server, int]:
     limit = asyncio.Semaphore(server.config.connections) if server.config.connections else contextlib.nullcontext()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async with limit:
-            await _converse(server, Wire(reader, writer, server.config.version))
+        try:
+            async with limit:
+                await _converse(server, Wire(reader, writer, server.config.version))
+        except asyncio.CancelledError:
+            # The stand-in is being shut down. Python 3.12 would log the cancellation as an error of the listener.
+            writer.transport.abort()
+        finally:
+            writer.close()
 
     listener = await asyncio.start_server(connected, "127.0.0.1", port, backlog=1024, limit=2**24)
     bound: int = listener.sockets[0].getsockname()[1]
@@ -135,6 +141,8 @@ class _Thread:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        # Closed transports say goodbye in the next round of the loop.
+        await asyncio.sleep(0)
 
     def _do[T](self, action: Callable[[], T]) -> T:
         async def act() -> T:
