@@ -23,8 +23,10 @@ class Call:
     """The step's own query, else the task with the results it carries; chat-like apps get it as ``query``."""
     inputs: Mapping[str, Any] | None = None
     """The step's own inputs by name; None where the step has none of its own."""
+    fixed_inputs: Mapping[str, Any] = field(default_factory=dict)
+    """Inputs this agent is given at every call, for declared variables that nothing else fills."""
     run_inputs: Mapping[str, Any] = field(default_factory=dict)
-    """The run's inputs; they fill declared variables of chat-like apps that *inputs* leaves open."""
+    """The run's inputs; they fill declared variables of chat-like apps that nothing else fills."""
     files: Sequence[Mapping[str, Any]] = ()
     """Files in the form of the Service API, passed through."""
     user: str = "ens-anonymous"

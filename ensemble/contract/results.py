@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -28,7 +28,9 @@ class Usage(Answer):
 class ErrorInfo(Answer):
     """Why something has no result, in words for the builder of the workflow."""
 
-    code: Outcome = Field(description="The outcome's name.")
+    code: Outcome | Literal["upstream_failed", "quorum_impossible"] = Field(
+        description="The outcome's name, or why a step was skipped."
+    )
     message: str = Field(max_length=4096, description="What happened and what to do. Never holds a key.")
     retry_allowed: bool = Field(default=False, description="Whether the same call may succeed later.")
 

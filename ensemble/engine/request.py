@@ -8,12 +8,14 @@ from typing import Any
 
 from ensemble.agents.port import Agent
 from ensemble.contract.budgets import Limits
-from ensemble.plan.model import Plan
+from ensemble.plan.model import Plan, Step
 
 __all__ = ["RunRequest"]
 
 RUN_TIMEOUT_S = 540.0
 """A tool call lives 600 s in a stock Dify; what is left is for telling the story."""
+STEP_TIMEOUT_S = 300.0
+"""How long one attempt may take where the plan does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +41,7 @@ class RunRequest:
     fail_fast: bool = False
     warnings: tuple[str, ...] = ()
     """What the caller found worth saying before the run began."""
+
+    def attempt_timeout_s(self, step: Step) -> float:
+        """Return how long one attempt at *step* may take."""
+        return self.plan.timeout_s(step) or STEP_TIMEOUT_S

@@ -1,0 +1,76 @@
+"""What a step's agent is given: the step's own inputs, or the task with the results it carries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ensemble.agents.port import Call
+from ensemble.contract.outcomes import StepStatus
+from ensemble.engine.carrying import carry
+from ensemble.engine.state import RunState
+from ensemble.plan.conditions import evaluate
+from ensemble.plan.model import Step
+from ensemble.plan.rendering import Scope, as_text, render
+
+__all__ = ["applies", "prepare", "scope_of"]
+
+
+def scope_of(state: RunState) -> Scope:
+    """Return what templates can see now: the task, the run's inputs and the results so far."""
+    results = {result.step: result for result in state.results()}
+    return Scope(task=state.request.task, inputs=state.request.inputs, steps=results)
+
+
+def applies(state: RunState, step: Step) -> bool:
+    """Return whether *step*'s own condition holds.
+
+    Raises:
+        UnknownOutput: the condition reads an output its step did not give.
+
+    """
+    if step.when is None:
+        return True
+    holds, warnings = evaluate(step.when, scope_of(state))
+    state.warn(*warnings)
+    return holds
+
+
+def prepare(state: RunState, step: Step) -> Call:
+    """Return the call that *step* makes.
+
+    Raises:
+        UnknownOutput: a template reads an output its step did not give.
+
+    """
+    scope = scope_of(state)
+    spec = state.request.plan.spec(step)
+    return Call(
+        query=_query(state, step, scope),
+        inputs=None if step.inputs is None else _filled(state, dict(step.inputs), scope),
+        fixed_inputs=_filled(state, dict(spec.inputs), scope),
+        run_inputs=state.request.inputs,
+        user=f"ens-{state.request.user}",
+        trace_id=state.trace_id,
+    )
+
+
+def _query(state: RunState, step: Step, scope: Scope) -> str:
+    if step.query is not None:
+        return as_text(_filled(state, step.query, scope))
+    plan = state.request.plan
+    given = [scope.steps[name] for name in step.carries if name in scope.steps]
+    results = [(plan.label(result.step), result.text) for result in given if result.status is StepStatus.SUCCEEDED]
+    if not results:
+        return state.request.task
+    carried = carry(state.request.task, results)
+    if carried.cut:
+        state.warn(
+            f"{step.id} was given a shortened answer of {', '.join(carried.cut)}: it was over the context limit."
+        )
+    return carried.text
+
+
+def _filled(state: RunState, value: Any, scope: Scope) -> Any:
+    filled, warnings = render(value, scope)
+    state.warn(*warnings)
+    return filled

@@ -1,0 +1,62 @@
+"""How a run stands once its steps have ended, and what its caller is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ensemble.contract.exchange import StoredAnswer
+from ensemble.contract.outcomes import RunStatus, StepStatus
+from ensemble.contract.results import StepResult
+from ensemble.engine.events import Report
+from ensemble.engine.state import RunState
+from ensemble.engine.usage import total_usage
+
+__all__ = ["REPLAYED", "replayed_report", "report", "run_status"]
+
+REPLAYED = "This answer was given before for the same run_key; nothing was spent now, the usage is the original one."
+
+
+def run_status(results: Sequence[StepResult], *, cut: RunStatus | None, fail_fast: bool) -> RunStatus:
+    """Return how a run of *results* ended; *cut* is why it was ended early, if it was."""
+    if cut is not None:
+        return cut
+    succeeded = any(result.status is StepStatus.SUCCEEDED for result in results)
+    failed = any(result.error is not None for result in results)
+    if not succeeded or (failed and fail_fast):
+        return RunStatus.FAILED
+    return RunStatus.PARTIAL if failed else RunStatus.SUCCEEDED
+
+
+def report(state: RunState, status: RunStatus, answer: str) -> Report:
+    """Return what the caller of this run is told."""
+    return Report(
+        status=status,
+        answer=answer,
+        results=state.results(),
+        usage=total_usage(result.usage for result in state.results() if result.attempts),
+        warnings=state.warnings,
+        trace_id=state.trace_id,
+        run_id=state.run_id,
+        failed_hard=_failed_hard(status, state.results(), fail_fast=state.request.fail_fast),
+    )
+
+
+def replayed_report(state: RunState, run_id: str, stored: StoredAnswer) -> Report:
+    """Return what the caller of a stored or followed run is told."""
+    return Report(
+        status=stored.status,
+        answer=stored.answer,
+        results=stored.results,
+        usage=total_usage(result.usage for result in stored.results if result.attempts),
+        warnings=(*stored.warnings, *(w for w in state.warnings if w not in stored.warnings), REPLAYED),
+        trace_id=state.trace_id,
+        run_id=run_id,
+        failed_hard=_failed_hard(stored.status, stored.results, fail_fast=state.request.fail_fast),
+        replayed=True,
+    )
+
+
+def _failed_hard(status: RunStatus, results: Sequence[StepResult], *, fail_fast: bool) -> bool:
+    succeeded = any(result.status is StepStatus.SUCCEEDED for result in results)
+    failed = any(result.error is not None for result in results)
+    return status is RunStatus.CANCELLED or not succeeded or (fail_fast and failed)

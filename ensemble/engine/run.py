@@ -1,0 +1,278 @@
+"""Runs a plan from its first exchange to its report: wait for news, advance the steps, tell the ledger, again."""
+
+from __future__ import annotations
+
+import queue
+import random
+import time
+from collections.abc import Callable, Generator
+
+from ensemble.agents.port import Reply
+from ensemble.contract.exchange import Admission, CloseRun, Decision, ExchangeAnswer, Role, StoredAnswer
+from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
+from ensemble.contract.results import ErrorInfo
+from ensemble.engine.calls import Calls, PlaceGiven, Replied
+from ensemble.engine.errors import RunStillGoing, RunTakenOver
+from ensemble.engine.events import Event, Progress, Report
+from ensemble.engine.hosts import HOSTS, Hosts
+from ensemble.engine.ports import Ledger, Runner
+from ensemble.engine.preparing import scope_of
+from ensemble.engine.reporting import replayed_report, report, run_status
+from ensemble.engine.request import RunRequest
+from ensemble.engine.scheduler import Scheduler
+from ensemble.engine.settling import Settling
+from ensemble.engine.state import RunState
+from ensemble.engine.steps import MESSAGE_LIMIT, Flight, Phase, StepRun
+from ensemble.engine.telling import Teller
+from ensemble.plan.answer import compose_answer
+
+__all__ = ["run"]
+
+HEARTBEAT_S = 30.0
+"""Something is told at least this often: Dify and those who watch must not take silence for death."""
+RENEW_S = 10.0
+"""An idle engine renews its lease this often."""
+GRACE_S = 0.1
+"""How long past its deadline a call may still report its own end, which says more than ours."""
+FOLLOW_MIN_S, FOLLOW_MAX_S = 0.2, 1.0
+"""How often a follower looks at the run it follows: growing from the first to the second."""
+
+
+def run(
+    request: RunRequest,
+    *,
+    ledger: Ledger,
+    runner: Runner,
+    hosts: Hosts = HOSTS,
+    chance: Callable[[], float] = random.random,
+) -> Generator[Event, None, Report]:
+    """Run *request*, yielding what happens, and return how it ended.
+
+    Closing the generator early cancels every call that is out.
+
+    Raises:
+        RunTakenOver: another call with the same run_key owns the run now.
+        RunStillGoing: another call with the same run_key runs it, and our deadline passed while we waited.
+        LedgerUnavailable: the ledger does not answer and the run may not go on without it.
+
+    """
+    engine = _Engine(request, ledger, runner, hosts, chance)
+    try:
+        return (yield from engine.conduct())
+    finally:
+        engine.stop()
+
+
+class _Engine:
+    def __init__(
+        self, request: RunRequest, ledger: Ledger, runner: Runner, hosts: Hosts, chance: Callable[[], float]
+    ) -> None:
+        self.state = RunState(request)
+        self.ledger = ledger
+        self.calls = Calls(runner)
+        self.scheduler = Scheduler(self.state, self.calls, hosts)
+        self.settling = Settling(self.state, chance)
+        self.teller = Teller(self.state, ledger)
+        self.cut: RunStatus | None = None
+        """Why the run was ended before its steps were."""
+        self.told_s = time.monotonic()
+
+    def conduct(self) -> Generator[Event, None, Report]:
+        """Open the run, then go round until every step has ended, then close it."""
+        self.scheduler.advance()
+        stored = yield from self._open()
+        if stored is not None:
+            return stored
+        while not self.state.all_done():
+            yield from self._tell()
+            self._listen()
+            self._keep_deadlines()
+            self.scheduler.advance()
+            while not self.state.all_done() and self._has_news():
+                self._accept(self.teller.exchange(self.scheduler.prepared))
+                self.scheduler.advance()
+        return (yield from self._close())
+
+    def stop(self) -> int:
+        """Cancel what is out, leave every place; return how many calls would not end."""
+        self.scheduler.withdraw()
+        return self.calls.end_all()
+
+    def _open(self) -> Generator[Event, None, Report | None]:
+        """Open the run, or follow whoever has it; return the answer if it was given before."""
+        answer = self.teller.open(self.scheduler.prepared)
+        pause = FOLLOW_MIN_S
+        while answer.run.role is Role.FOLLOWER:
+            run_id = answer.run.run_id
+            self.state.say(f"following run {run_id}, which another call with this run_key has under way")
+            while True:
+                yield from self._tell()
+                if time.monotonic() >= self.state.deadline_s:
+                    raise RunStillGoing(RunStillGoing.__doc__)
+                time.sleep(min(pause, max(0.0, self.state.deadline_s - time.monotonic())))
+                pause = min(FOLLOW_MAX_S, pause * 1.5)
+                view = self.ledger.run(run_id)
+                if view.status is not RunStatus.RUNNING:
+                    stored = StoredAnswer(
+                        status=view.status, answer=view.answer or "", warnings=view.warnings, results=view.results
+                    )
+                    return replayed_report(self.state, run_id, stored)
+                if view.lease_ms == 0:
+                    break
+            answer = self.teller.open(self.scheduler.prepared)
+        if answer.run.role is Role.FINISHED and answer.stored is not None:
+            return replayed_report(self.state, answer.run.run_id, answer.stored)
+        self._accept(answer)
+        return None
+
+    def _accept(self, answer: ExchangeAnswer) -> None:
+        """Do what the ledger says."""
+        if answer.run.role is not Role.OWNER:
+            raise RunTakenOver(RunTakenOver.__doc__)
+        self.state.run_id, self.state.epoch = answer.run.run_id, answer.run.epoch
+        for result in answer.kept:
+            step = self.state.steps.get(result.step)
+            if step is not None and step.phase is not Phase.DONE:
+                self._keep(step, result.step)
+                step.finish(result)
+        for admission in answer.admissions:
+            step = next((s for s in self.state.in_phase(Phase.ASKING) if s.ticket == admission.ticket), None)
+            if step is not None:
+                self._follow(step, admission)
+
+    def _keep(self, step: StepRun, name: str) -> None:
+        if step.phase is Phase.ASKING:
+            self.scheduler.leave_place(step)
+        self.state.say(f"{name} succeeded before and is not run again")
+
+    def _follow(self, step: StepRun, admission: Admission) -> None:
+        match admission.decision:
+            case Decision.ADMITTED:
+                self._call(step)
+                return
+            case Decision.DONE if admission.result is not None:
+                step.finish(admission.result)
+            case Decision.WAIT:
+                step.phase = Phase.DELAYED
+                step.due_s = time.monotonic() + max(10, admission.retry_after_ms or 0) / 1000
+                self.state.say(f"{step.step.id} waits ({admission.why}): {admission.detail}")
+            case _:
+                self._refused(step, admission)
+        self.scheduler.leave_place(step)
+
+    def _call(self, step: StepRun) -> None:
+        own = self.state.request.attempt_timeout_s(step.step)
+        left = max(0.0, self.state.deadline_s - time.monotonic())
+        name = step.step.id
+        again = f", attempt {step.attempts + 1}" if step.attempts else ""
+        self.state.say(f"{name} started ({step.step.agent}{again})")
+        agent = self.state.request.agents[step.step.agent]
+        self.calls.start(step, agent, self.scheduler.prepared[name], min(own, left), cut_by_run=left < own)
+
+    def _refused(self, step: StepRun, admission: Admission) -> None:
+        """End a step the ledger won't let out; if it was tried before, what went wrong then is the better story."""
+        detail = f"refused ({admission.why}): {admission.detail}"
+        if step.last_error is not None:
+            message = f"{step.last_error.message} Then {detail}"[:MESSAGE_LIMIT]
+            status, error = StepStatus.FAILED, step.last_error.model_copy(update={"message": message})
+        else:
+            status, error = StepStatus.REFUSED, ErrorInfo(code=Outcome.REFUSED, message=detail[:MESSAGE_LIMIT])
+        self._end(step, status, error)
+        self.state.say(f"{step.step.id} {detail}")
+
+    def _end(self, step: StepRun, status: StepStatus, error: ErrorInfo | None) -> None:
+        result = step.ended(status, self.state.started_s, time.monotonic(), error=error)
+        self.state.finish(step, result)
+
+    def _has_news(self) -> bool:
+        state = self.state
+        renew = time.monotonic() - self.teller.last_s >= RENEW_S
+        return bool(state.settle or state.ended or renew or next(state.in_phase(Phase.ASKING), None))
+
+    def _tell(self) -> Generator[Event, None, None]:
+        """Yield what there is to say, or that we are still here."""
+        now = time.monotonic()
+        if not self.state.lines and now - self.told_s >= HEARTBEAT_S:
+            running = ", ".join(step.step.id for step in self.state.in_phase(Phase.RUNNING)) or "nothing yet"
+            self.state.say(f"still running: {running}")
+        while self.state.lines:
+            self.told_s = now
+            yield Progress(self.state.lines.popleft())
+
+    def _listen(self) -> None:
+        """Wait until a call has something to say or something is due; take in all there is."""
+        due = min(self.scheduler.next_due_s() + GRACE_S, self.teller.last_s + RENEW_S, self.told_s + HEARTBEAT_S)
+        try:
+            self._take_in(self.calls.inbox.get(timeout=max(0.0, due - time.monotonic())))
+            while True:
+                self._take_in(self.calls.inbox.get_nowait())
+        except queue.Empty:
+            pass
+        self.scheduler.wake(time.monotonic())
+
+    def _take_in(self, item: Replied | PlaceGiven) -> None:
+        if isinstance(item, PlaceGiven):
+            self.scheduler.given(item)
+            return
+        step = self.state.steps[item.step]
+        flight = step.flight
+        if flight is None or flight.ticket != item.ticket:
+            return  # given up before it spoke
+        self.calls.landed(flight)
+        self.scheduler.leave_place(step)
+        self._settle(step, flight, item.reply)
+
+    def _settle(self, step: StepRun, flight: Flight, reply: Reply) -> None:
+        if reply.outcome is Outcome.TIMED_OUT and flight.cut_by_run:
+            reply = Reply(
+                outcome=Outcome.CANCELLED, message="The run's deadline passed while it ran.", usage=reply.usage
+            )
+        self.settling.settle(step, flight, reply, final=self.cut is not None)
+        if self.state.request.fail_fast and step.result is not None and step.result.error is not None:
+            self._cut_short(RunStatus.FAILED, f"{step.step.id} failed and on_failure is fail_fast.")
+
+    def _keep_deadlines(self) -> None:
+        now = time.monotonic()
+        for step in list(self.state.in_phase(Phase.RUNNING)):
+            if step.flight is not None and not step.flight.cut_by_run and now >= step.flight.ends_s + GRACE_S:
+                seconds = step.flight.ends_s - step.flight.started_s
+                message = f"No answer within its timeout of {seconds:g} s."
+                self._give_up(step, Reply(outcome=Outcome.TIMED_OUT, message=message, retry_allowed=True))
+        if self.cut is None and now >= self.state.deadline_s + GRACE_S:
+            self._cut_short(RunStatus.TIMED_OUT, f"The run's deadline of {self.state.request.timeout_s:g} s passed.")
+
+    def _give_up(self, step: StepRun, reply: Reply) -> None:
+        flight = step.flight
+        if flight is not None:
+            self.calls.give_up(flight)
+            self.scheduler.leave_place(step)
+            self._settle(step, flight, reply)
+
+    def _cut_short(self, status: RunStatus, why: str) -> None:
+        """End everything that has not ended."""
+        if self.cut is not None:
+            return
+        self.cut = status
+        self.state.say(why)
+        for step in list(self.state.in_phase(Phase.RUNNING)):
+            self._give_up(step, Reply(outcome=Outcome.CANCELLED, message=why))
+        for step in list(self.state.steps.values()):
+            if step.phase is not Phase.DONE:
+                if step.phase is Phase.ASKING:
+                    self.scheduler.leave_place(step)
+                self._end(step, StepStatus.CANCELLED, ErrorInfo(code=Outcome.CANCELLED, message=why))
+
+    def _close(self) -> Generator[Event, None, Report]:
+        state = self.state
+        status = run_status(state.results(), cut=self.cut, fail_fast=state.request.fail_fast)
+        left = self.stop()
+        if left:
+            state.warn(f"{left} cancelled calls did not end within a second and were left behind.")
+        answer, warnings = compose_answer(state.request.plan, state.results(), scope_of(state))
+        state.warn(*warnings)
+        closing = self.teller.exchange({}, CloseRun(status=status, answer=answer, warnings=state.warnings))
+        if closing.run.role is not Role.OWNER:
+            raise RunTakenOver(RunTakenOver.__doc__)
+        state.say(f"run {status}")
+        yield from self._tell()
+        return report(state, status, answer)

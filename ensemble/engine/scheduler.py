@@ -1,0 +1,142 @@
+"""Which steps may start, and when something is due: the engine's decisions between two exchanges."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ensemble.agents.port import Call
+from ensemble.contract.outcomes import Outcome, StepStatus
+from ensemble.contract.results import ErrorInfo
+from ensemble.engine.calls import Calls, PlaceGiven
+from ensemble.engine.hosts import HOSTS, Hosts
+from ensemble.engine.preparing import applies, prepare
+from ensemble.engine.state import RunState
+from ensemble.engine.steps import MESSAGE_LIMIT, Phase, StepRun
+from ensemble.plan.joins import Decision, SkipReason, Standing, join_verdict, standing
+from ensemble.plan.rendering import UnknownOutput
+
+__all__ = ["Scheduler"]
+
+
+class Scheduler:
+    """Moves steps from *pending* to *asking*: joins, templates, the run's width, places at hosts."""
+
+    def __init__(self, state: RunState, calls: Calls, hosts: Hosts = HOSTS) -> None:
+        """Schedule the steps of *state*."""
+        self._state = state
+        self._calls = calls
+        self._hosts = hosts
+        self.prepared: dict[str, Call] = {}
+        """What each step that is ready gives its agent."""
+
+    def advance(self) -> None:
+        """Start whatever may start now."""
+        self._meet_joins()
+        for step in list(self._state.in_phase(Phase.READY)):
+            if self._state.active() >= self._state.request.max_parallel:
+                return
+            self._find_place(step)
+
+    def wake(self, now: float) -> None:
+        """Put the steps whose moment has come back in line."""
+        for step in self._state.in_phase(Phase.DELAYED):
+            if step.due_s <= now:
+                step.phase = Phase.READY
+
+    def next_due_s(self) -> float:
+        """Return when, by the monotonic clock, something must happen if nothing else does."""
+        moments = [self._state.deadline_s]
+        moments += [step.flight.ends_s for step in self._state.in_phase(Phase.RUNNING) if step.flight]
+        moments += [step.due_s for step in self._state.in_phase(Phase.DELAYED)]
+        return min(moments)
+
+    def leave_place(self, step: StepRun) -> None:
+        """Give back the place at the host of *step*'s agent."""
+        self._hosts.leave(self._host(step))
+
+    def given(self, place: PlaceGiven) -> None:
+        """Use a place that was waited for, or give it on."""
+        step = self._state.steps[place.step]
+        if step.phase is Phase.QUEUED:
+            step.phase = Phase.ASKING
+        else:
+            self._hosts.leave(place.host)
+
+    def withdraw(self) -> None:
+        """Leave every queue and every place; nothing is asked or called any more."""
+        self._hosts.forget(self)
+        for step in self._state.in_phase(Phase.ASKING, Phase.RUNNING):
+            self.leave_place(step)
+        for item in _drain(self._calls):
+            if isinstance(item, PlaceGiven):
+                self._hosts.leave(item.host)
+
+    def _host(self, step: StepRun) -> str:
+        return self._state.request.agents[step.step.agent].host
+
+    def _find_place(self, step: StepRun) -> None:
+        name, inbox = step.step.id, self._calls.inbox
+        step.phase = Phase.QUEUED
+        give: Callable[[str], None] = lambda host: inbox.put(PlaceGiven(name, host))  # noqa: E731 - one line, once
+        if self._hosts.take(self._host(step), self._state.request.host_parallel, self, give):
+            step.phase = Phase.ASKING
+
+    def _meet_joins(self) -> None:
+        """Judge every pending step; a skip may decide the next one, so go on until nothing changes."""
+        changed = True
+        while changed:
+            changed = False
+            for step in list(self._state.in_phase(Phase.PENDING)):
+                verdict = join_verdict(step.step.join, map(self._standing, step.step.depends_on))
+                if verdict.decision is Decision.WAIT:
+                    continue
+                changed = True
+                if verdict.decision is Decision.SKIPPED:
+                    self._skip(step, verdict.why or SkipReason.UPSTREAM_FAILED)
+                else:
+                    self._make_ready(step)
+
+    def _standing(self, name: str) -> Standing:
+        before = self._state.steps[name]
+        return Standing.OPEN if before.result is None else standing(before.result.status, before.skipped)
+
+    def _skip(self, step: StepRun, why: SkipReason) -> None:
+        step.skipped = why
+        if why is SkipReason.CONDITION:
+            self._end(step, StepStatus.SKIPPED, None, "skipped: the conditions of all it waits for did not hold")
+            return
+        failed = ", ".join(name for name in step.step.depends_on if self._standing(name) is Standing.FAILED)
+        error = (
+            ErrorInfo(
+                code="quorum_impossible", message=f"Not started: too few can still succeed after {failed} failed."
+            )
+            if why is SkipReason.QUORUM_IMPOSSIBLE
+            else ErrorInfo(code="upstream_failed", message=f"Not started: what it needs has no result: {failed}.")
+        )
+        self._end(step, StepStatus.SKIPPED, error, f"skipped: {error.message}")
+
+    def _make_ready(self, step: StepRun) -> None:
+        try:
+            if not applies(self._state, step.step):
+                step.skipped = SkipReason.CONDITION
+                self._end(step, StepStatus.SKIPPED, None, "skipped: its condition does not hold")
+                return
+            self.prepared[step.step.id] = prepare(self._state, step.step)
+        except UnknownOutput as error:
+            fault = ErrorInfo(code=Outcome.REJECTED, message=str(error)[:MESSAGE_LIMIT])
+            self._end(step, StepStatus.FAILED, fault, f"failed: {error}")
+            return
+        step.phase = Phase.READY
+
+    def _end(self, step: StepRun, status: StepStatus, error: ErrorInfo | None, line: str) -> None:
+        now = time.monotonic()
+        self._state.finish(step, step.ended(status, self._state.started_s, now, error=error))
+        self._state.say(f"{step.step.id} {line}")
+
+
+def _drain(calls: Calls) -> list[object]:
+    items: list[object] = []
+    while not calls.inbox.empty():
+        items.append(calls.inbox.get())
+    return items

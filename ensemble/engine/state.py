@@ -1,0 +1,71 @@
+"""Everything one engine knows of its run while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from uuid import uuid4
+
+from ensemble.contract.exchange import Settlement
+from ensemble.contract.results import StepResult
+from ensemble.engine.request import RunRequest
+from ensemble.engine.steps import Phase, StepRun
+
+__all__ = ["RunState"]
+
+_ACTIVE = frozenset({Phase.QUEUED, Phase.ASKING, Phase.RUNNING})
+
+
+class RunState:
+    """The run's ids, its steps, and what is still to be told to the ledger and to whoever watches."""
+
+    def __init__(self, request: RunRequest) -> None:
+        """Begin the run's clock."""
+        self.request = request
+        self.run_id = uuid4().hex
+        self.owner = uuid4().hex
+        self.trace_id = request.trace_id or uuid4().hex
+        self.epoch: int | None = None
+        self.started_s = time.monotonic()
+        self.deadline_s = self.started_s + request.timeout_s
+        self.steps = {step.id: StepRun(step) for step in request.plan.steps}
+        self.settle: list[Settlement] = []
+        self.ended: list[StepResult] = []
+        self.lines: deque[str] = deque()
+        self._warnings: dict[str, None] = dict.fromkeys((*request.plan.warnings, *request.warnings))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is worth saying, each thing once, in the order it was found."""
+        return tuple(self._warnings)
+
+    def warn(self, *texts: str) -> None:
+        """Say something once."""
+        self._warnings.update(dict.fromkeys(texts))
+
+    def say(self, line: str) -> None:
+        """Tell those who watch."""
+        self.lines.append(f"[{time.monotonic() - self.started_s:6.2f} s] {line}")
+
+    def in_phase(self, *phases: Phase) -> Iterator[StepRun]:
+        """Yield the steps in one of *phases*, in the plan's order."""
+        return (step for step in self.steps.values() if step.phase in phases)
+
+    def active(self) -> int:
+        """Return how many steps hold or await a place."""
+        return sum(step.phase in _ACTIVE for step in self.steps.values())
+
+    def all_done(self) -> bool:
+        """Whether every step has ended."""
+        return all(step.phase is Phase.DONE for step in self.steps.values())
+
+    def results(self) -> tuple[StepResult, ...]:
+        """Return the results there are, in the plan's order."""
+        return tuple(step.result for step in self.steps.values() if step.result is not None)
+
+    def finish(self, step: StepRun, result: StepResult, *, tell: bool = True) -> None:
+        """End *step* without an attempt of its own having ended it; *tell* the ledger unless it knows."""
+        step.finish(result)
+        if tell:
+            self.ended.append(result)

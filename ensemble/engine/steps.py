@@ -1,0 +1,139 @@
+"""One step while its run runs: what is known of it, and how its attempts add up to its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from uuid import uuid4
+
+from ensemble.agents.port import CallScope, Reply
+from ensemble.contract.outcomes import Outcome, Source, StepStatus
+from ensemble.contract.results import ErrorInfo, StepResult, Usage
+from ensemble.engine.ports import Job
+from ensemble.engine.retry import Tally
+from ensemble.engine.usage import add_usage
+from ensemble.plan.joins import SkipReason
+from ensemble.plan.model import Step
+
+__all__ = ["Flight", "Phase", "StepRun", "status_of"]
+
+MESSAGE_LIMIT = 4000
+"""The longest error message; the ledger takes 4096."""
+
+
+class Phase(Enum):
+    """Where a step stands with the scheduler."""
+
+    PENDING = auto()
+    """Its join is not met yet."""
+    READY = auto()
+    """It wants an attempt and stands in line for a place."""
+    QUEUED = auto()
+    """It waits for a place at its agent's host."""
+    ASKING = auto()
+    """It has a place and asks the ledger for admission."""
+    DELAYED = auto()
+    """It waits for a moment: a retry's backoff or the ledger's *wait*."""
+    RUNNING = auto()
+    """Its call is out."""
+    DONE = auto()
+
+
+@dataclass(slots=True)
+class Flight:
+    """A call that is out."""
+
+    ticket: str
+    scope: CallScope
+    started_s: float
+    ends_s: float
+    """When the engine gives it up, by the monotonic clock."""
+    cut_by_run: bool
+    """Whether that is the run's deadline rather than the step's own timeout."""
+    job: Job | None = None
+
+
+@dataclass(slots=True)
+class StepRun:
+    """What the scheduler knows of one step."""
+
+    step: Step
+    phase: Phase = Phase.PENDING
+    ticket: str = field(default_factory=lambda: uuid4().hex)
+    attempts: int = 0
+    tally: Tally = field(default_factory=Tally)
+    usage: Usage | None = None
+    due_s: float = 0.0
+    """While *delayed*: when to go on."""
+    first_s: float | None = None
+    flight: Flight | None = None
+    last_error: ErrorInfo | None = None
+    result: StepResult | None = None
+    skipped: SkipReason | None = None
+    """Why, if it was skipped: it decides what its dependents do."""
+
+    def new_ticket(self) -> None:
+        """Begin another attempt."""
+        self.ticket = uuid4().hex
+
+    def book(self, usage: Usage) -> None:
+        """Add what an attempt used."""
+        self.usage = usage if self.usage is None else add_usage(self.usage, usage)
+
+    def finish(self, result: StepResult) -> StepResult:
+        """End the step with *result*."""
+        self.phase = Phase.DONE
+        self.flight = None
+        self.result = result
+        return result
+
+    def ended(self, status: StepStatus, run_start_s: float, now_s: float, *, error: ErrorInfo | None) -> StepResult:
+        """Return the result of a step that has no answer, with what its attempts took and used."""
+        return StepResult(
+            step=self.step.id,
+            agent=self.step.agent,
+            status=status,
+            error=error,
+            usage=self.usage or Usage(),
+            attempts=self.attempts,
+            started_ms=self._started_ms(run_start_s),
+            took_ms=self._took_ms(now_s),
+        )
+
+    def answered(self, reply: Reply, run_start_s: float, now_s: float) -> StepResult:
+        """Return the result of a step whose agent gave *reply*."""
+        return StepResult(
+            step=self.step.id,
+            agent=self.step.agent,
+            status=StepStatus.SUCCEEDED,
+            text=reply.text,
+            data=dict(reply.data),
+            source=Source.AGENT,
+            usage=self.usage or Usage(),
+            confidence=reply.confidence,
+            sources=tuple(reply.sources),
+            attempts=self.attempts,
+            started_ms=self._started_ms(run_start_s),
+            took_ms=self._took_ms(now_s),
+        )
+
+    def _started_ms(self, run_start_s: float) -> int | None:
+        return None if self.first_s is None else max(0, round((self.first_s - run_start_s) * 1000))
+
+    def _took_ms(self, now_s: float) -> int:
+        return 0 if self.first_s is None else max(0, round((now_s - self.first_s) * 1000))
+
+
+_STATUS = {
+    Outcome.SUCCEEDED: StepStatus.SUCCEEDED,
+    Outcome.TIMED_OUT: StepStatus.TIMED_OUT,
+    Outcome.CANCELLED: StepStatus.CANCELLED,
+    Outcome.REFUSED: StepStatus.REFUSED,
+    Outcome.UNCERTAIN: StepStatus.UNCERTAIN,
+    Outcome.INPUT_REQUIRED: StepStatus.INPUT_REQUIRED,
+}
+
+
+def status_of(outcome: Outcome) -> StepStatus:
+    """Return the status of a step whose last attempt ended like this."""
+    return _STATUS.get(outcome, StepStatus.FAILED)

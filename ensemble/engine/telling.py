@@ -1,0 +1,111 @@
+"""The engine's side of the exchange: putting news and wishes into one ask."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from ensemble.agents.port import Call
+from ensemble.contract.exchange import (
+    CONTENT_HEAD,
+    LEASE_MS,
+    AdmissionAsk,
+    CloseRun,
+    Exchange,
+    ExchangeAnswer,
+    OpenRun,
+    PlannedStep,
+)
+from ensemble.engine.ports import Ledger
+from ensemble.engine.state import RunState
+from ensemble.engine.steps import Phase
+from ensemble.plan.fingerprint import fingerprint
+
+__all__ = ["Teller"]
+
+_LEASE_S = LEASE_MS / 1000
+
+
+class Teller:
+    """Sends one run's exchanges and keeps count of when the last one was."""
+
+    def __init__(self, state: RunState, ledger: Ledger) -> None:
+        """Speak for the run of *state* to *ledger*."""
+        self._state = state
+        self._ledger = ledger
+        self.last_s = time.monotonic()
+
+    def open(self, calls: Mapping[str, Call]) -> ExchangeAnswer:
+        """Open the run and ask for its first admissions on the way."""
+        state, request = self._state, self._state.request
+        plan = request.plan
+        identities = {name: agent.identity for name, agent in request.agents.items()}
+        return self._send(
+            Exchange(
+                run_id=state.run_id,
+                owner=state.owner,
+                open=OpenRun(
+                    run_key=request.run_key or state.run_id,
+                    fingerprint=fingerprint(plan, request.task, request.inputs, request.user, identities),
+                    trace_id=state.trace_id,
+                    task=request.task[:CONTENT_HEAD],
+                    pattern=plan.pattern,
+                    steps=tuple(
+                        PlannedStep(
+                            id=step.id, agent=step.agent, identity=identities[step.agent], depends_on=step.depends_on
+                        )
+                        for step in plan.steps
+                    ),
+                    limits=request.limits,
+                    max_parallel=request.max_parallel,
+                ),
+                ended=tuple(state.ended),
+                admit=self._wishes(calls),
+            )
+        )
+
+    def exchange(self, calls: Mapping[str, Call], close: CloseRun | None = None) -> ExchangeAnswer:
+        """Tell what happened and ask for what is wanted, or close the run."""
+        state = self._state
+        return self._send(
+            Exchange(
+                run_id=state.run_id,
+                owner=state.owner,
+                epoch=state.epoch,
+                settle=tuple(state.settle),
+                ended=tuple(state.ended),
+                close=close,
+                admit=() if close else self._wishes(calls),
+                holding=self._holding(),
+            )
+        )
+
+    def _send(self, ask: Exchange) -> ExchangeAnswer:
+        answer = self._ledger.exchange(ask)
+        self.last_s = time.monotonic()
+        self._state.settle.clear()
+        self._state.ended.clear()
+        return answer
+
+    def _holding(self) -> tuple[str, ...]:
+        """Name the open tickets once the lease may have lapsed, so that the ledger takes them up again."""
+        if time.monotonic() - self.last_s < _LEASE_S:
+            return ()
+        return tuple(step.ticket for step in self._state.in_phase(Phase.RUNNING))
+
+    def _wishes(self, calls: Mapping[str, Call]) -> tuple[AdmissionAsk, ...]:
+        state, plan = self._state, self._state.request.plan
+        return tuple(
+            AdmissionAsk(
+                ticket=step.ticket,
+                step=step.step.id,
+                agent=step.step.agent,
+                identity=state.request.agents[step.step.agent].identity,
+                attempt=step.attempts + 1,
+                timeout_ms=max(1, round(state.request.attempt_timeout_s(step.step) * 1000)),
+                max_tokens=plan.max_tokens(step.step),
+                breaker=plan.breaker(step.step),
+                content=calls[step.step.id].query[:CONTENT_HEAD],
+            )
+            for step in state.in_phase(Phase.ASKING)
+        )
