@@ -1,0 +1,230 @@
+"""A plan as the engine gets it, whatever form it was written in: agents, steps, limits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from graphlib import TopologicalSorter
+from typing import Any, Literal
+
+from ensemble.contract.breakers import BreakerPolicy
+from ensemble.plan.conditions import Condition
+from ensemble.plan.joins import Join
+from ensemble.plan.templates import Template
+
+__all__ = [
+    "AgentRef", "AgentSpec", "AppAgent", "CredentialAgent", "Defaults", "Limits", "ModelAgent", "OnFailure", "Output",
+    "Plan", "Step",
+]  # fmt: skip
+
+type OnFailure = Literal["best_effort", "fail_fast"]
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialAgent:
+    """An app whose key stands in the credentials under *name*."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppAgent:
+    """An app of the workspace, called without a key."""
+
+    app_id: str
+    """A UUID, lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAgent:
+    """A model of the workspace with a prompt."""
+
+    provider: str
+    """Such as ``langgenius/openai/openai``."""
+    model: str
+    prompt: str
+
+
+type AgentRef = CredentialAgent | AppAgent | ModelAgent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSpec:
+    """One agent of a plan. None leaves a setting to the plan's defaults."""
+
+    name: str
+    ref: AgentRef
+    description: str = ""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """Given at every call, under the step's own; may refer to the task and the run's inputs only."""
+    timeout_s: float | None = None
+    retry_times: int | None = None
+    max_tokens: int | None = None
+    breaker: BreakerPolicy | None = None
+    memory: bool = False
+    """Whether its calls go on with one conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output a step says it has; the agent has the last word."""
+
+    name: str
+    type: str = "string"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One piece of a plan. None leaves a setting to the agent, then to the plan's defaults."""
+
+    id: str
+    agent: str
+    """A key of the plan's agents."""
+    title: str = ""
+    inputs: Mapping[str, Any] | None = None
+    """The step's own inputs: templates, constants, maps and lists of them; None where it has none."""
+    query: Template | str | None = None
+    """The step's own query."""
+    depends_on: tuple[str, ...] = ()
+    """What it waits for: as written, then as implied by references."""
+    carries: tuple[str, ...] = ()
+    """Steps whose answers it is given as ``### <label>`` sections after the task; none with a query or inputs."""
+    when: Condition | None = None
+    join: Join = field(default_factory=Join)
+    timeout_s: float | None = None
+    """Of one attempt."""
+    retry_times: int | None = None
+    max_tokens: int | None = None
+    outputs: tuple[Output, ...] = ()
+    stream: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How far a run may go; None sets no limit."""
+
+    max_parallel: int | None = None
+    """Calls at one time."""
+    timeout_s: float | None = None
+    """Of the whole run."""
+    max_tokens: int | None = None
+    max_calls: int | None = None
+    max_seconds: int | None = None
+    """Agents' time, summed over all attempts."""
+
+    def lowered(self, by: Limits) -> Limits:
+        """Return the lower of both, limit by limit."""
+        return Limits(
+            max_parallel=_lower(self.max_parallel, by.max_parallel),
+            timeout_s=_lower(self.timeout_s, by.timeout_s),
+            max_tokens=_lower(self.max_tokens, by.max_tokens),
+            max_calls=_lower(self.max_calls, by.max_calls),
+            max_seconds=_lower(self.max_seconds, by.max_seconds),
+        )
+
+
+def _lower[N: (int, float)](one: N | None, other: N | None) -> N | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """Settings for every step whose agent and self say nothing else."""
+
+    timeout_s: float | None = None
+    retry_times: int | None = None
+    max_tokens: int | None = None
+    breaker: BreakerPolicy | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Agents, steps in plan order, and the rules of their run. Free of cycles; every name in it exists."""
+
+    agents: Mapping[str, AgentSpec]
+    steps: tuple[Step, ...]
+    output: Any = None
+    """A template (or maps and lists with templates) that makes the run's answer; None: the rule of answers."""
+    synthesizer: str | None = None
+    """The step that makes one answer of all others'."""
+    pattern: str = "dag"
+    limits: Limits = Limits()
+    on_failure: OnFailure | None = None
+    """None where the plan does not say."""
+    defaults: Defaults = Defaults()
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Step]:
+        """The steps by id, in plan order."""
+        return {step.id: step for step in self.steps}
+
+    def dependencies(self, step_id: str) -> tuple[str, ...]:
+        """Return what the step waits for."""
+        return self.by_id[step_id].depends_on
+
+    def dependents(self, step_id: str) -> tuple[str, ...]:
+        """Return the steps that wait for the step, in plan order."""
+        return self._dependents[step_id]
+
+    def leaves(self) -> tuple[str, ...]:
+        """Return the steps nobody waits for, in plan order."""
+        return tuple(step.id for step in self.steps if not self._dependents[step.id])
+
+    def levels(self) -> tuple[tuple[str, ...], ...]:
+        """Return the steps by how many others stand, at most, in a row before them."""
+        depth: dict[str, int] = {}
+        for step_id in TopologicalSorter({step.id: step.depends_on for step in self.steps}).static_order():
+            depth[step_id] = 1 + max((depth[before] for before in self.dependencies(step_id)), default=-1)
+        levels: list[list[str]] = [[] for _ in range(1 + max(depth.values(), default=-1))]
+        for step in self.steps:
+            levels[depth[step.id]].append(step.id)
+        return tuple(tuple(level) for level in levels)
+
+    def spec(self, step: Step) -> AgentSpec:
+        """Return the agent that the step calls."""
+        return self.agents[step.agent]
+
+    def label(self, step_id: str) -> str:
+        """Return the heading of the step's answer: its agent's name, or its id where that name says too little."""
+        step = self.by_id[step_id]
+        nameless = isinstance(self.spec(step).ref, AppAgent) and step.agent == getattr(
+            self.spec(step).ref, "app_id", ""
+        )
+        return step.id if nameless or self._calls[step.agent] > 1 else step.agent
+
+    def timeout_s(self, step: Step) -> float | None:
+        """Return the timeout of one attempt: the step's, else its agent's, else the plan's default."""
+        return _first(step.timeout_s, self.spec(step).timeout_s, self.defaults.timeout_s)
+
+    def retry_times(self, step: Step) -> int | None:
+        """Return how often to try again: the step's word, else its agent's, else the plan's default."""
+        return _first(step.retry_times, self.spec(step).retry_times, self.defaults.retry_times)
+
+    def max_tokens(self, step: Step) -> int | None:
+        """Return the tokens one attempt declares: the step's, else its agent's, else the plan's default."""
+        return _first(step.max_tokens, self.spec(step).max_tokens, self.defaults.max_tokens)
+
+    def breaker(self, step: Step) -> BreakerPolicy | None:
+        """Return the breaker's policy: the agent's, else the plan's default."""
+        return _first(self.spec(step).breaker, self.defaults.breaker)
+
+    @cached_property
+    def _dependents(self) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {step.id: [] for step in self.steps}
+        for step in self.steps:
+            for before in step.depends_on:
+                found[before].append(step.id)
+        return {step_id: tuple(after) for step_id, after in found.items()}
+
+    @cached_property
+    def _calls(self) -> Counter[str]:
+        return Counter(step.agent for step in self.steps)
+
+
+def _first[T](*values: T | None) -> T | None:
+    return next((value for value in values if value is not None), None)

@@ -1,0 +1,261 @@
+"""Reading a plan in any of its forms: a pattern and a team, a list of steps, or the nodes of Dify's own documents."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ensemble.plan.bounds import bounded
+from ensemble.plan.cycles import find_cycles, in_words
+from ensemble.plan.declarations import Named, named_agents, parse_agents, read_agents, read_settings, read_tools
+from ensemble.plan.faults import Faults, folded
+from ensemble.plan.fields import MAX_TOKENS, Fields, at
+from ensemble.plan.lookup import Declaration, Directory
+from ensemble.plan.model import Defaults, Limits, OnFailure, Plan, Step
+from ensemble.plan.source import parse_text
+from ensemble.plan.stepfields import RawStep, raw_nodes, raw_steps, read_step
+from ensemble.plan.team import PATTERNS, team_steps, with_synthesizer
+from ensemble.plan.templates import BareWords, Reference, Template, references
+from ensemble.plan.texts import Texts
+
+__all__ = ["MAX_STEPS", "read_plan"]
+
+MAX_STEPS = 2000
+"""The most steps of a plan, and the most agents: what one exchange with the ledger holds."""
+DEFAULT_PATTERN = "parallel"
+"""Without ``depends_on`` nothing waits; a team without a pattern is no exception."""
+MAX_PARALLEL = 1000
+
+
+def read_plan(
+    source: str | Mapping[str, Any] | list[Any] | None,
+    *,
+    agents: str | list[Any] | Mapping[str, Any] | None = None,
+    pattern: str | None = None,
+    synthesizer: str | None = None,
+    known: Collection[str] = (),
+    inputs: Mapping[str, Any] | None = None,
+    typed: bool = False,
+) -> Plan:
+    """Return the plan that *source* and the parameters beside it describe.
+
+    Args:
+        source: The plan, as text or object; nothing where *agents* says it all.
+        agents: The tool's parameter: the team, or where the plan has steps, more agents to call by name.
+        pattern: The tool's parameter; not looked at where the plan has a pattern or steps.
+        synthesizer: The tool's parameter; what the plan says counts first.
+        known: The names of the apps in the credentials.
+        inputs: The run's inputs.
+        typed: Whether texts reached us through Dify's template pass, which strips the braces of unknown references.
+
+    Raises:
+        PlanError: something is wrong; every fault is named at once.
+
+    """
+    faults = Faults()
+    root = Fields(_root(source, faults), "", faults)
+    team = named_agents(_bounded_agents(parse_agents(agents or None, faults), faults), faults)
+    reader = _Reader(faults, root, team, tuple(known), dict(inputs or {}))
+    reader.plan_typed = _came_bare(source, typed=typed)
+    reader.team_typed = _came_bare(agents, typed=typed)
+    return reader.read(pattern or "", synthesizer or "")
+
+
+def _root(source: Any, faults: Faults) -> Any:
+    data = parse_text(source, "plan", faults) if isinstance(source, str) else bounded(source, "plan")
+    return {"steps": data} if isinstance(data, list) else data
+
+
+def _bounded_agents(data: Any, faults: Faults) -> Any:
+    data = bounded(data, "agents")
+    if isinstance(data, Mapping | list) and len(data) > MAX_STEPS:
+        faults.add("agents", f"There are {len(data)} agents.", f"At most {MAX_STEPS}.")
+        return None
+    return data
+
+
+def _came_bare(source: Any, *, typed: bool) -> tuple[bool, bool]:
+    """Return whether braces may have been stripped from *source*, and whether it has braces all the same."""
+    text = isinstance(source, str)
+    return typed and text, text and "{{" in source
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads one plan."""
+
+    faults: Faults
+    root: Fields
+    team: list[Named]
+    known: tuple[str, ...]
+    inputs: dict[str, Any]
+    plan_typed: tuple[bool, bool] = (False, False)
+    team_typed: tuple[bool, bool] = (False, False)
+    warnings: list[str] = field(default_factory=list)
+
+    def read(self, pattern: str, synthesizer: str) -> Plan:
+        """Read everything, then raise or return."""
+        root = self.root
+        own_pattern = root.choice("pattern", PATTERNS)
+        raws = self._raws()
+        if raws is None and own_pattern is None:
+            own_pattern = Fields({"pattern": pattern}, "", self.faults).choice("pattern", PATTERNS)
+        if raws is not None and own_pattern not in {None, "dag"}:
+            fix = "Leave pattern out and use depends_on, or list agents instead of steps."
+            self.faults.add("pattern", f"'{own_pattern}' is for a team, and the plan has steps.", fix)
+        chosen = "dag" if raws is not None else own_pattern or DEFAULT_PATTERN
+        listed = named_agents(_bounded_agents(root.take("agents"), self.faults), self.faults)
+        declared = self._declared(listed)
+        directory = Directory(declared, self.known, self.faults)
+        last = root.text("synthesizer").strip() or synthesizer.strip()
+        carry_all = root.choice("context", ("previous", "all")) == "all"
+        if raws is None:
+            team = self.team or listed or [(agent.path, agent.name, None) for agent in declared]
+            steps, answering = self._from_team(chosen, team, last, directory, carry_all=carry_all)
+        else:
+            steps, answering = self._from_steps(raws, last, directory)
+        self._check_cycles(steps, {raw.id: raw.fields.path for raw in raws or ()})
+        self._check_outputs(steps)
+        plan = Plan(
+            agents=directory.agents,
+            steps=steps,
+            output=self._output(steps),
+            synthesizer=answering,
+            pattern=chosen,
+            limits=self._limits(),
+            on_failure=_on_failure(root),
+            defaults=self._defaults(),
+            warnings=tuple(self.warnings),
+        )
+        root.close()
+        self.faults.stop()
+        return plan
+
+    def _raws(self) -> list[RawStep] | None:
+        """Return the plan's steps as far as their ids; None where it has a team."""
+        steps, nodes = self.root.take("steps"), self.root.take("nodes")
+        if steps is not None and nodes is not None:
+            self.faults.add("nodes", "The plan has both steps and nodes.", "Keep one of them.")
+        data = nodes if steps is None else steps
+        if data is None:
+            return None
+        if isinstance(data, list) and not 0 < len(data) <= MAX_STEPS:
+            problem = f"There are {len(data)} steps." if data else "There are no steps."
+            self.faults.add("nodes" if steps is None else "steps", problem, f"Write 1 to {MAX_STEPS}.")
+            return []
+        return raw_nodes(data, self.faults) if steps is None else raw_steps(data, self.faults)
+
+    def _texts(self, ids: Collection[str], came: tuple[bool, bool], refusal: str = "") -> Texts:
+        words = BareWords(ids, self.inputs)
+        return Texts(words, self.faults, self.warnings, typed=came[0], braces=came[1], refusal=refusal)
+
+    def _declared(self, listed: list[Named]) -> list[Declaration]:
+        """Return the agents of plan, tools and parameter; the plan's word counts before the parameter's."""
+        refusal = "The inputs of an agent are the same in every step; put this into the inputs of a step."
+        own = read_agents(listed, self._texts((), self.plan_typed, refusal))
+        tools = read_tools(self.root.take("tools"), self.faults)
+        names = {folded(declaration.name) for declaration in own}
+        for tool in tools:
+            if folded(tool.name) in names:
+                self.faults.add(at(tool.path, "name"), f"The name '{tool.name}' is taken.", "Call it otherwise.")
+        names |= {folded(tool.name) for tool in tools}
+        more = [entry for entry in self.team if folded(entry[1]) not in names]
+        return [*own, *tools, *read_agents(more, self._texts((), self.team_typed, refusal))]
+
+    def _from_team(
+        self, pattern: str, team: list[Named], synthesizer: str, directory: Directory, *, carry_all: bool
+    ) -> tuple[tuple[Step, ...], str | None]:
+        if pattern == "dag":
+            fix = "Write steps: [{id: ..., agent: ..., depends_on: [...]}], or take another pattern."
+            self.faults.add("pattern", "'dag' needs a plan with steps.", fix)
+        names = [directory.find(word, path) or word for path, word, _ in team]
+        last = directory.find(synthesizer, "synthesizer") if synthesizer else None
+        names = [name for name in names if last is None or folded(name) != folded(last)]
+        for name in {*names, *filter(None, [last])}:
+            if folded(name) in {"start", "task"}:
+                fix = "Declare it under another name: agents: {other: " + name + "}."
+                self.faults.add("agents", f"The name '{name}' is taken: it means the run's own.", fix)
+        if not names:
+            fix = "Name them: agents: [market, tech]."
+            self.faults.add("agents", "There is no agent to run." + " Only the synthesizer." * bool(last), fix)
+        steps = team_steps(pattern, names, carry_all=carry_all)
+        return with_synthesizer(steps, last, tuple(step.id for step in steps)) if last else (steps, None)
+
+    def _from_steps(
+        self, raws: list[RawStep], synthesizer: str, directory: Directory
+    ) -> tuple[tuple[Step, ...], str | None]:
+        ids = dict.fromkeys(raw.id for raw in raws)
+        texts = self._texts(ids, self.plan_typed)
+        steps = tuple(read_step(raw, ids, directory, texts) for raw in raws)
+        if not synthesizer or synthesizer in ids:
+            return steps, synthesizer or None
+        agent = directory.find(synthesizer, "synthesizer")
+        if agent is None:
+            return steps, None
+        own = [step.id for step in steps if step.agent == agent]
+        if len(own) == 1:
+            return steps, own[0]
+        needed = {before for step in steps for before in step.depends_on}
+        return with_synthesizer(steps, agent, tuple(step.id for step in steps if step.id not in needed))
+
+    def _check_cycles(self, steps: tuple[Step, ...], paths: Mapping[str, str]) -> None:
+        for cycle in find_cycles({step.id: step.depends_on for step in steps}):
+            fix = "Take one of these out of depends_on, or out of the texts that refer to it."
+            self.faults.add(at(paths.get(cycle[0], ""), "depends_on"), f"A circle: {in_words(cycle)}.", fix)
+
+    def _check_outputs(self, steps: tuple[Step, ...]) -> None:
+        """Warn where a step reads an output that another one does not declare, though it declares some."""
+        declared = {step.id: {output.name for output in step.outputs} for step in steps if step.outputs}
+        for step in steps:
+            for reference in (*references(step.inputs), *references(step.query)):
+                names = declared.get(reference.head)
+                if names and reference.path and reference.path[0] not in {*names, "text", "data", "status", "error"}:
+                    listed = ", ".join(sorted(names))
+                    self.warnings.append(f"{{{{ {reference} }}}} is not among the declared outputs ({listed}).")
+
+    def _output(self, steps: tuple[Step, ...]) -> Any:
+        data = self.root.take("output")
+        if data is None:
+            return None
+        ids = dict.fromkeys(step.id for step in steps)
+        if isinstance(data, str) and data.strip() in ids:
+            return Template((Reference(data.strip()),))
+        found = len(self.faults.found)
+        output = self._texts(ids, self.plan_typed).value(data, "output")
+        if not references(output) and len(self.faults.found) == found:
+            self.faults.add("output", "It refers to no step.", 'Write such as output: "{{ step.output }}".')
+        return output
+
+    def _limits(self) -> Limits:
+        """Read ``limits``; each may stand at the top of the plan as well."""
+        inner = Fields(self.root.take("limits"), "limits", self.faults)
+        low, high = _limits_of(inner), _limits_of(self.root)
+        inner.close()
+        return low.lowered(high)
+
+    def _defaults(self) -> Defaults:
+        inner = Fields(self.root.take("defaults"), "defaults", self.faults)
+        defaults = Defaults(breaker=inner.breaker("breaker"), **read_settings(inner))
+        inner.close()
+        return defaults
+
+
+def _on_failure(fields: Fields) -> OnFailure | None:
+    match fields.choice("on_failure", ("best_effort", "fail_fast")):
+        case "fail_fast":
+            return "fail_fast"
+        case "best_effort":
+            return "best_effort"
+        case _:
+            return None
+
+
+def _limits_of(fields: Fields) -> Limits:
+    return Limits(
+        max_parallel=fields.whole("max_parallel", 1, MAX_PARALLEL),
+        timeout_s=fields.seconds("timeout"),
+        max_tokens=fields.whole("max_tokens", 1, MAX_TOKENS),
+        max_calls=fields.whole("max_calls", 1, MAX_TOKENS),
+        max_seconds=fields.whole("max_seconds", 1, MAX_TOKENS),
+    )

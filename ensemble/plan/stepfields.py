@@ -1,0 +1,216 @@
+"""Reading one step, as a list of steps or Dify's node form writes it; both have the same fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ensemble.plan.conditions import Condition, condition_references
+from ensemble.plan.declarations import read_settings
+from ensemble.plan.faults import Faults, folded, suggestion
+from ensemble.plan.fields import Fields, at, entries, name_of
+from ensemble.plan.joins import Join, JoinKind
+from ensemble.plan.lookup import Directory
+from ensemble.plan.model import Output, Step
+from ensemble.plan.templates import START, TASK, references
+from ensemble.plan.texts import Texts
+from ensemble.plan.when import read_when
+
+__all__ = ["RawStep", "raw_nodes", "raw_steps", "read_step"]
+
+OUTPUT_TYPES = (
+    "string", "number", "integer", "boolean", "object", "array", "array[string]", "array[number]", "array[boolean]",
+    "array[object]", "array[any]", "array[file]", "file", "files", "any", "secret",
+)  # fmt: skip
+"""The types Dify knows for a variable."""
+
+_QUORUM = re.compile(r"quorum\s*[(:= ]\s*([0-9]{1,6})\s*\)?")
+
+
+@dataclass(frozen=True, slots=True)
+class RawStep:
+    """A step whose id and agent are known, and whose other fields are still to be read."""
+
+    id: str
+    agent: str
+    agent_path: str
+    path: str
+    """Where the step stands."""
+    fields: Fields
+    """Its other fields."""
+
+
+def raw_steps(data: Any, faults: Faults) -> list[RawStep]:
+    """Return the entries of ``steps``. Without an id, a step is called like its agent; without an agent, like its id."""
+    found = []
+    for path, item in _listed(data, "steps", faults):
+        fields = Fields(item, path, faults)
+        step_id, agent = fields.name("id"), fields.name("agent")
+        name = step_id or agent
+        if name is None:
+            if not fields.has("id") and not fields.has("agent"):
+                faults.add(at(path, "id"), "The step has no id.", "Write {id: ..., agent: ...}.")
+            fields = Fields(None, path, faults)
+        else:
+            word, where = (agent, "agent") if agent else (name, "id")
+            found.append(RawStep(name, word, at(path, where), path, fields))
+    return _unique(found, faults)
+
+
+def raw_nodes(data: Any, faults: Faults) -> list[RawStep]:
+    """Return the entries of ``nodes``. A node without ``agent_config`` calls the agent named like its id."""
+    found = []
+    for path, item in _listed(data, "nodes", faults):
+        outer = Fields(item, path, faults)
+        node_id = outer.name("id")
+        outer.choice("type", ("agent",))
+        fields = Fields(outer.take("data"), at(path, "data"), faults)
+        outer.close()
+        config_path = fields.at("agent_config")
+        config = Fields(fields.take("agent_config"), config_path, faults)
+        word = config.text("app_id").strip()
+        config.close()
+        if node_id is None:
+            if not outer.has("id"):
+                faults.add(at(path, "id"), "The node has no id.", "Write id: and a name.")
+        elif fields.has("agent_config") and not word:
+            faults.add(at(config_path, "app_id"), "It is missing.", "Name the app, or leave agent_config out.")
+        else:
+            where = at(config_path, "app_id") if word else at(path, "id")
+            found.append(RawStep(node_id, word or node_id, where, path, fields))
+    return _unique(found, faults)
+
+
+def read_step(raw: RawStep, ids: Collection[str], directory: Directory, texts: Texts) -> Step:
+    """Return the step; what is wrong with it is noted, and left out of what is returned."""
+    fields = raw.fields
+    when_path = fields.at("when")
+    condition = fields.take("when")
+    when = None if condition is None else read_when(condition, when_path, texts)
+    inputs = _inputs(fields, texts)
+    query = texts.text(fields.text("query"), fields.at("query")) or None
+    explicit = _depends_on(fields, ids, texts.faults)
+    depends_on = tuple(dict.fromkeys((*explicit, *_implied(inputs, query, when, ids))))
+    settings = read_settings(fields)
+    step = Step(
+        id=raw.id,
+        agent=directory.find(raw.agent, raw.agent_path) or raw.agent,
+        title=fields.text("title"),
+        inputs=inputs,
+        query=query,
+        depends_on=depends_on,
+        carries=explicit if inputs is None and query is None else (),
+        when=when,
+        join=_join(fields, len(depends_on), texts.faults),
+        outputs=_outputs(fields, texts.faults),
+        stream=fields.flag("stream"),
+        **settings,
+    )
+    fields.close()
+    return step
+
+
+def _listed(data: Any, name: str, faults: Faults) -> list[tuple[str, Any]]:
+    if isinstance(data, list):
+        return entries(data, name, faults)
+    faults.add(name, "It is no list.", "Write a list, each entry beginning with '-'.")
+    return []
+
+
+def _unique(found: list[RawStep], faults: Faults) -> list[RawStep]:
+    taken: dict[str, str] = {}
+    unique = []
+    for raw in found:
+        key = folded(raw.id)
+        if key in {START, TASK}:
+            faults.add(at(raw.path, "id"), f"'{raw.id}' is taken: it means the run's own.", "Call the step otherwise.")
+        elif key in taken:
+            fix = "Give every step an id of its own; case does not count."
+            faults.add(at(raw.path, "id"), f"The id '{raw.id}' is taken by {taken[key]}.", fix)
+        else:
+            taken[key] = raw.path
+            unique.append(raw)
+    return unique
+
+
+def _depends_on(fields: Fields, ids: Collection[str], faults: Faults) -> tuple[str, ...]:
+    found = []
+    for path, item in entries(fields.take("depends_on"), fields.at("depends_on"), faults):
+        name = name_of(item, path, faults)
+        if name and name in ids:
+            found.append(name)
+        elif name:
+            faults.add(path, f"There is no step '{name}'.", suggestion(name, tuple(ids)))
+    return tuple(dict.fromkeys(found))
+
+
+def _implied(inputs: Any, query: Any, when: Condition | None, ids: Collection[str]) -> list[str]:
+    found = (*references(inputs), *references(query), *condition_references(when))
+    return [reference.head for reference in found if reference.head in ids]
+
+
+def _inputs(fields: Fields, texts: Texts) -> dict[str, Any] | None:
+    """Read ``inputs``: a map, or Dify's list of ``{name, value}``."""
+    data, path = fields.take("inputs"), fields.at("inputs")
+    if data is None:
+        return None
+    if isinstance(data, Mapping):
+        return {str(name): texts.value(value, at(path, str(name))) for name, value in data.items()}
+    if not isinstance(data, list):
+        texts.faults.add(path, "It is neither map nor list.", "Write 'name: value' pairs, or a list of {name, value}.")
+        return None
+    found: dict[str, Any] = {}
+    for where, item in entries(data, path, texts.faults):
+        entry = Fields(item, where, texts.faults)
+        name, value = entry.text("name").strip(), entry.take("value")
+        entry.close()
+        if not name:
+            texts.faults.add(at(where, "name"), "It is missing.", "Name the input as the app declares it.")
+        elif name in found:
+            texts.faults.add(at(where, "name"), f"The input '{name}' is given twice.", "Keep one of them.")
+        else:
+            found[name] = texts.value(value, at(where, "value"))
+    return found
+
+
+def _outputs(fields: Fields, faults: Faults) -> tuple[Output, ...]:
+    """Read ``outputs``: names, or ``{name, type}``, or a map from name to type."""
+    data, path = fields.take("outputs"), fields.at("outputs")
+    if isinstance(data, Mapping):
+        data = [{"name": name, "type": kind} for name, kind in data.items()]
+    found = []
+    for where, item in entries(data, path, faults):
+        entry = Fields(item if isinstance(item, Mapping) else {"name": item}, where, faults)
+        name, kind = entry.text("name").strip(), entry.choice("type", OUTPUT_TYPES)
+        entry.close()
+        if name:
+            found.append(Output(name, kind or "string"))
+        else:
+            faults.add(at(where, "name"), "It is missing.", "Name the output as the app does.")
+    return tuple(found)
+
+
+def _join(fields: Fields, dependencies: int, faults: Faults) -> Join:
+    """Read ``join``: a word, ``quorum(2)`` or ``{quorum: 2}``."""
+    data, path = fields.take("join"), fields.at("join")
+    if data is None:
+        return Join()
+    if isinstance(data, Mapping):
+        inner = Fields(data, path, faults)
+        n = inner.whole("quorum", 1, 10_000)
+        inner.close()
+        join = Join(JoinKind.QUORUM, n) if n else None
+    else:
+        word = str(data).strip().lower()
+        match = _QUORUM.fullmatch(word)
+        plain = [kind for kind in JoinKind if kind is not JoinKind.QUORUM and kind.value == word]
+        join = Join(JoinKind.QUORUM, int(match[1])) if match else Join(plain[0]) if plain else None
+    if join is None or join.n < 1:
+        faults.add(path, f"'{data}' is no join.", "There are: all_success, all_done, any, quorum(2).")
+        return Join()
+    if join.kind is JoinKind.QUORUM and join.n > dependencies:
+        problem = f"A quorum of {join.n} can't be met: the step waits for {dependencies}."
+        faults.add(path, problem, f"Write a number up to {dependencies}." if dependencies else "Add depends_on.")
+    return join

@@ -1,0 +1,49 @@
+"""From a pattern and a team to steps, and a synthesizer put behind steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ensemble.plan.faults import folded
+from ensemble.plan.joins import Join, JoinKind
+from ensemble.plan.model import Step
+
+__all__ = ["PATTERNS", "team_steps", "with_synthesizer"]
+
+PATTERNS = ("sequential", "parallel", "dag")
+"""How a team can work; ``dag`` means: as its steps say."""
+
+
+def team_steps(pattern: str, team: Sequence[str], *, carry_all: bool) -> tuple[Step, ...]:
+    """Return a step for each agent of *team*: side by side, or in a row where each is given the answer before it.
+
+    An agent that is named twice is called twice, the second time as ``name_2``. With *carry_all*, each step of a row is
+    given all answers before it.
+    """
+    steps: list[Step] = []
+    for agent in team:
+        step = Step(id=_free(agent, steps), agent=agent)
+        if pattern == "sequential" and steps:
+            before = tuple(step.id for step in steps) if carry_all else (steps[-1].id,)
+            step = replace(step, depends_on=(steps[-1].id,), carries=before)
+        steps.append(step)
+    return tuple(steps)
+
+
+def with_synthesizer(steps: tuple[Step, ...], agent: str, sources: tuple[str, ...]) -> tuple[tuple[Step, ...], str]:
+    """Return *steps* and one more that is given the answers of *sources* once all have ended, and that step's id.
+
+    One failed agent does not sink the synthesis: it begins if at least one succeeded.
+    """
+    step_id = _free(agent, steps)
+    last = Step(id=step_id, agent=agent, depends_on=sources, carries=sources, join=Join(JoinKind.ALL_DONE))
+    return (*steps, last), step_id
+
+
+def _free(name: str, steps: Sequence[Step]) -> str:
+    taken = {folded(step.id) for step in steps}
+    if folded(name) not in taken:
+        return name
+    number = next(n for n in range(2, len(steps) + 3) if folded(f"{name[:59]}_{n}") not in taken)
+    return f"{name[:59]}_{number}"
