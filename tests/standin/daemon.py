@@ -13,12 +13,13 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from tests.standin import parameters
+from tests.standin.backwards import BackwardsRefused, Handler, forbid
 from tests.standin.invocation import Invocation, PluginDied, ToolError
 
 LINE_BYTES = 5 * 1024 * 1024
@@ -26,16 +27,9 @@ START_S = 120.0
 """The daemon gives up on a plugin that has not sent a heartbeat by then."""
 TAIL_LINES = 40
 
-type Handler = Callable[[dict[str, Any], Invocation], Mapping[str, Any] | Iterable[Mapping[str, Any]]]
-"""Answers a backwards call: its request, and the tool call it was made in; several values make a stream."""
-
 
 class ProtocolBroken(Exception):  # noqa: N818 - it says what happened.
     """The plugin wrote to stdout what the daemon cannot read."""
-
-
-class BackwardsRefused(Exception):  # noqa: N818 - raised by handlers as an answer.
-    """Raise it in a handler to answer a backwards call with Dify's error text."""
 
 
 class PluginProcess:
@@ -46,6 +40,7 @@ class PluginProcess:
         self._root = root
         self._invocations: dict[str, Invocation] = {}
         self._handlers: dict[str, Handler] = {}
+        self._tools: dict[str, parameters.DeclaredTool] = {}
         self._lock = threading.Lock()
         self._ready = threading.Event()
         self._stderr: list[str] = []
@@ -84,6 +79,8 @@ class PluginProcess:
             self.kill()
             self._close()
             raise PluginDied(f"the plugin did not start:\n{self.stderr}")
+        # Read once, as Dify keeps the declaration it got at installation.
+        self._tools = parameters.declared_tools(self._root)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -124,12 +121,13 @@ class PluginProcess:
         pool: Mapping[str, Any] | None = None,
     ) -> Invocation:
         """Call a tool; parameters go through `parameters.prepare` with `pool` first. Does not wait."""
-        prepared = parameters.prepare(parameters.tool_yaml(self._root, tool), given, pool or {})
+        declared = self._tools[tool]
+        prepared = parameters.prepare(declared.yaml, given, pool or {})
         data = {
             "type": "tool",
             "action": "invoke_tool",
             "user_id": user_id,
-            "provider": parameters.provider_of(self._root, tool),
+            "provider": declared.provider,
             "tool": tool,
             "credentials": dict(credentials),
             "credential_type": "api-key",
@@ -140,12 +138,13 @@ class PluginProcess:
     def validate_credentials(
         self, credentials: Mapping[str, Any], *, provider: str | None = None, user_id: str = "user-1"
     ) -> ToolError | None:
-        """Let a provider check credentials; None if it accepts them. `provider` is the manifest's name by default."""
+        """Let a provider check credentials; None if it accepts them. `provider` is the first one by default."""
+        first = next(iter(self._tools.values()))
         data = {
             "type": "tool",
             "action": "validate_tool_credentials",
             "user_id": user_id,
-            "provider": provider or self.manifest["name"],
+            "provider": provider or first.provider,
             "credentials": dict(credentials),
         }
         call = self.request(data)
@@ -270,7 +269,7 @@ class PluginProcess:
             self._send(session | {"data": reply | {"data": data}})
 
         with contextlib.suppress(PluginDied):
-            handler = self._handlers.get(asked["type"], _forbid)
+            handler = self._handlers.get(asked["type"], forbid)
             try:
                 answered = handler(asked["request"], call)
                 for data in [answered] if isinstance(answered, Mapping) else answered:
@@ -281,33 +280,3 @@ class PluginProcess:
                 self.broken.append(f"the handler of {asked['type']} failed: {error!r}")
                 say("error", message=repr(error))
             say("end")
-
-
-def _forbid(_: dict[str, Any], __: Invocation) -> Mapping[str, Any]:
-    raise BackwardsRefused("permission denied")
-
-
-class Storage:
-    """The plugin's storage, in memory: pass it to `PluginProcess.on("storage", ...)`."""
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self.values: dict[str, str] = {}
-        """Hexadecimal, as on the wire."""
-
-    def __call__(self, request: dict[str, Any], _: Invocation) -> dict[str, Any]:
-        """Carry out one operation."""
-        key = request["key"]
-        match request["opt"]:
-            case "set":
-                self.values[key] = request["value"]
-                return {"data": "ok"}
-            case "del":
-                self.values.pop(key, None)
-                return {"data": "ok"}
-            case "exist":
-                return {"data": key in self.values}
-            case _:
-                if key not in self.values:
-                    raise BackwardsRefused("load data from storage failed: record not found")
-                return {"data": self.values[key]}

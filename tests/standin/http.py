@@ -1,4 +1,4 @@
-"""Just enough HTTP/1.1 on asyncio streams: one request in, one answer or stream out."""
+"""Just enough HTTP/1.1 on asyncio streams: one request in (by Content-Length), one answer or stream out."""
 
 import asyncio
 import json

@@ -69,23 +69,23 @@ def prepare(tool: Mapping[str, Any], given: Mapping[str, Any], pool: Mapping[str
     return prepared
 
 
-def tool_yaml(root: Path, name: str) -> dict[str, Any]:
-    """Find a tool's YAML by its name, through the manifest and the providers it lists."""
-    for provider_path in _load(root / "manifest.yaml")["plugins"].get("tools", []):
-        for tool_path in _load(root / provider_path).get("tools", []):
-            tool = _load(root / tool_path)
-            if tool["identity"]["name"] == name:
-                return tool
-    raise LookupError(f"no provider of {root.name} lists a tool named {name!r}")
+@dataclass(frozen=True)
+class DeclaredTool:
+    """A tool as Dify knows it from the package."""
+
+    provider: str
+    """The name of the provider that lists it."""
+    yaml: dict[str, Any]
 
 
-def provider_of(root: Path, tool: str) -> str:
-    """The name of the provider that lists a tool."""
+def declared_tools(root: Path) -> dict[str, DeclaredTool]:
+    """All tools of a plugin's folder by name, found through the manifest and the providers it lists."""
+    found: dict[str, DeclaredTool] = {}
     for provider_path in _load(root / "manifest.yaml")["plugins"].get("tools", []):
         provider = _load(root / provider_path)
-        if any(_load(root / path)["identity"]["name"] == tool for path in provider.get("tools", [])):
-            return str(provider["identity"]["name"])
-    raise LookupError(f"no provider of {root.name} lists a tool named {tool!r}")
+        for tool in (_load(root / path) for path in provider.get("tools", [])):
+            found[tool["identity"]["name"]] = DeclaredTool(provider["identity"]["name"], tool)
+    return found
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -161,8 +161,9 @@ class _Process:
         )
         assert self._child.stdin
         assert self._child.stdout
-        self._child.stdin.write(config.model_dump_json().encode())
-        self._child.stdin.close()
+        # Its stdin stays open: when this process dies, however it dies, the stand-in reads the end and goes too.
+        self._child.stdin.write(config.model_dump_json().encode() + b"\n")
+        self._child.stdin.flush()
         line = self._child.stdout.readline()
         if not line:
             raise RuntimeError(f"the stand-in Dify ended with status {self._child.wait()} before it listened")
@@ -188,8 +189,9 @@ class _Process:
     def close(self) -> None:
         self._child.terminate()
         self._child.wait()
-        assert self._child.stdout
-        self._child.stdout.close()
+        for stream in (self._child.stdin, self._child.stdout):
+            assert stream
+            stream.close()
 
     def _ask(self, method: str, name: str, body: bytes | None = None) -> bytes:
         url = f"{self.host}/_standin/{name}"
@@ -201,11 +203,13 @@ class _Process:
             return read
 
 
-async def _serve_until_terminated(config: Config, port: int) -> None:
+async def _serve_until_terminated(config: Config, port: int, *, bound_to_stdin: bool) -> None:
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, done.set)
+    if bound_to_stdin:
+        loop.add_reader(sys.stdin.fileno(), done.set)
     listener, bound = await serve(Server(config), port)
     print(json.dumps({"port": bound}), flush=True)
     await done.wait()
@@ -217,11 +221,16 @@ async def _serve_until_terminated(config: Config, port: int) -> None:
 def main() -> None:
     """Serve what a configuration file says, and print `{"port": ...}` once it listens."""
     parser = argparse.ArgumentParser(description="A stand-in for Dify's Service API.")
-    parser.add_argument("--config", required=True, help="JSON of tests.standin.config.Config; - reads stdin")
+    parser.add_argument(
+        "--config",
+        required=True,
+        help="JSON of tests.standin.config.Config, or - for one line of it on stdin; then the end of stdin ends the server",
+    )
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     given = parser.parse_args()
-    text = sys.stdin.read() if given.config == "-" else Path(given.config).read_text("utf-8")
-    asyncio.run(_serve_until_terminated(Config.model_validate_json(text), given.port))
+    bound = given.config == "-"
+    text = sys.stdin.readline() if bound else Path(given.config).read_text("utf-8")
+    asyncio.run(_serve_until_terminated(Config.model_validate_json(text), given.port, bound_to_stdin=bound))
 
 
 if __name__ == "__main__":

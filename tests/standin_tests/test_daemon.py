@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.standin.daemon import BackwardsRefused, PluginProcess, ProtocolBroken, Storage
+from tests.standin.backwards import BackwardsRefused, Storage
+from tests.standin.daemon import PluginProcess, ProtocolBroken
 from tests.standin.invocation import Invocation, PluginDied, Silent
 from tests.standin.outputs import OutputRefused
 from tests.standin.parameters import ParameterRefused, typed, variable

@@ -1,6 +1,9 @@
 """What the stand-in does beyond single recorded answers: failures, time, streams, stops, limits and its log."""
 
+import ast
 import json
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -12,9 +15,10 @@ import pytest
 import urllib3
 
 from tests.standin.apps import App, Usage, Variable
+from tests.standin.config import Config
 from tests.standin.failures import Failure, FailureKind, Failures, always, first, sometimes
 from tests.standin.recordings import VERSIONS, Version
-from tests.standin.service_api import StandIn, process, threaded
+from tests.standin.service_api import ROOT, StandIn, process, threaded
 
 WORKFLOW = App(name="flow", mode="workflow", inputs=(Variable(name="text"),))
 CHAT = App(name="chat", answer="{query}!")
@@ -136,8 +140,10 @@ def test_a_hanging_call_ends_when_the_client_leaves() -> None:
                 headers={"authorization": f"Bearer {app.key}", "connection": "close"},
                 timeout=0.2,
             )
-        # A second request is answered after the server has seen the first client leave.
-        assert dify.log().calls[0].status == 0
+        while (seen := dify.log().calls[0]).ended_s is None:
+            pass
+
+    assert (seen.status, seen.outcome, seen.client_left) == (0, "hang", True)
 
 
 def test_a_silent_stream_has_a_ping_and_an_end() -> None:
@@ -302,3 +308,38 @@ def test_apps_without_a_graph_answer(mode: Any) -> None:
             assert told[-1]["event"] == "message_end"
         else:
             assert call(dify, app).json()["answer"] == "fine"
+
+
+def test_the_program_ends_when_whoever_started_it_is_gone() -> None:
+    """With its configuration on stdin it lives as long as stdin does."""
+    command = [sys.executable, "-m", "tests.standin.service_api", "--config", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdin
+        assert program.stdout
+        program.stdin.write(Config(apps=(CHAT,)).model_dump_json() + "\n")
+        program.stdin.flush()
+        port = json.loads(program.stdout.readline())["port"]
+        headers = {"authorization": f"Bearer {CHAT.key}", "connection": "close"}
+        assert HTTP.request("GET", f"http://127.0.0.1:{port}/v1/info", headers=headers).json()["name"] == "chat"
+        program.stdin.close()
+
+        assert program.wait(10) == 0
+
+
+def test_the_folder_keeps_its_law() -> None:
+    """No test framework, and nothing of what the stand-ins check."""
+    for path in (ROOT / "tests" / "standin").glob("*.py"):
+        imported = {
+            name.split(".")[0]
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            for name in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+        }
+        assert not imported & {"pytest", "dify_plugin", "gevent", "ensemble", "plugin", "provider", "sidecar"}, (
+            path.name
+        )
