@@ -1,0 +1,60 @@
+"""Puts the parts together: one Flask app that serves every endpoint of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Flask
+
+from ensemble.contract import endpoints
+from sidecar.auth import Tenants
+from sidecar.breakers.service import Breakers
+from sidecar.health import SelfView
+from sidecar.http import Handler, answer_problems, require_tokens, serve
+from sidecar.runs.service import Runs
+from sidecar.settings import Settings
+from sidecar.state.service import State
+from sidecar.store.connection import Client
+from sidecar.store.store import Store
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str]) -> Flask:
+    """Return the app on *redis*, open to the tenants of *tokens*."""
+    app = Flask("sidecar", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    # A key of shared state may hold any slashes; a path is taken as it is sent.
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = True
+    app.url_map.redirect_defaults = False
+
+    handlers = _handlers(settings, redis)
+    for endpoint in endpoints.ALL:
+        serve(app, endpoint, handlers[endpoint.name])
+    require_tokens(app, Tenants(tokens), frozenset(each.name for each in endpoints.ALL if each.public))
+    answer_problems(app)
+    return app
+
+
+def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
+    """Return what answers each endpoint, by the endpoint's name."""
+    store = Store(redis)
+    self_view = SelfView(redis, embedded=settings.redis_url is None)
+    runs, breakers, state = Runs(store), Breakers(store), State(redis)
+    return {
+        "live": lambda _tenant, _params, _ask: self_view.live(),
+        "ready": lambda _tenant, _params, _ask: self_view.ready(),
+        "about": lambda _tenant, _params, _ask: self_view.about(),
+        "exchange": lambda tenant, _params, ask: runs.exchange(tenant, ask),
+        "get_run": lambda tenant, params, _ask: runs.get(tenant, params),
+        "list_runs": lambda tenant, params, _ask: runs.page(tenant, params),
+        "get_run_log": lambda tenant, params, _ask: runs.log(tenant, params),
+        "list_breakers": lambda tenant, _params, _ask: breakers.all(tenant),
+        "get_breaker": lambda tenant, params, _ask: breakers.get(tenant, params),
+        "list_state": lambda tenant, params, _ask: state.entries(tenant, params),
+        "get_state": lambda tenant, params, _ask: state.get(tenant, params),
+        "put_state": state.put,
+        "delete_state": state.delete,
+        "increment_state": state.increment,
+    }

@@ -1,0 +1,85 @@
+"""Who is asking: a bearer token is a tenant, and nothing crosses tenants."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from hashlib import sha256
+from hmac import compare_digest
+from pathlib import Path
+
+from sidecar.errors import StartError, Unauthorized
+from sidecar.settings import DEFAULT_TENANT, MIN_TOKEN_LENGTH
+
+__all__ = ["Tenants", "first_start_token"]
+
+
+class Tenants:
+    """The tenants by their tokens; the tokens themselves are not kept."""
+
+    def __init__(self, tokens: Mapping[str, str]) -> None:
+        self._digests = tuple((tenant, _digest(token)) for tenant, token in tokens.items())
+
+    def of(self, authorization: str | None) -> str:
+        """Return the tenant of an ``Authorization`` header. Raises Unauthorized."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthorized(
+                "Send the header Authorization: Bearer <token>, with the token the sidecar was started with."
+            )
+        given = _digest(token.strip())
+        found = None
+        # All are compared, each in constant time: how long it takes tells nothing about any token.
+        for tenant, digest in self._digests:
+            if compare_digest(given, digest):
+                found = tenant
+        if found is None:
+            raise Unauthorized("The token is not one of this sidecar's. Copy it again from where the sidecar keeps it.")
+        return found
+
+
+def first_start_token(data_dir: Path) -> tuple[Mapping[str, str], Path]:
+    """Return the one tenant with the token kept in *data_dir*, made at the first start, and the file it stands in.
+
+    The file appears whole or not at all, readable by its owner only, and is never replaced.
+
+    Raises:
+        StartError: The file can't be made or read, or others may read it.
+
+    """
+    path = data_dir / "token"
+    try:
+        if not path.exists():
+            _create(path, secrets.token_urlsafe(32))
+        if path.stat().st_mode & 0o077:
+            raise StartError(f"Others may read {path}. Take that right away: chmod 600 {path}")
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(
+            f"The token file {path} can't be used ({type(error).__name__}). Make it readable or remove it."
+        ) from error
+    if len(token) < MIN_TOKEN_LENGTH:
+        raise StartError(f"The token in {path} is too short to be safe. Remove the file; the next start makes another.")
+    return {DEFAULT_TENANT: token}, path
+
+
+def _create(path: Path, token: str) -> None:
+    """Write *token* to *path* unless somebody was faster."""
+    draft = path.with_name(f".token-{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(token + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return
+    finally:
+        draft.unlink()
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,1 @@
+"""The circuit breakers as they can be looked at; exchanges move them."""

@@ -1,0 +1,169 @@
+"""The HTTP edge: every endpoint of the contract is served the same way, and every "no" is a problem document.
+
+Validation happens here and nowhere behind it; handlers take and return the contract's models.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Flask, Response, g, request
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import NotFound as NoSuchPath
+from werkzeug.routing import BaseConverter
+
+from ensemble.contract.base import Answer, Ask
+from ensemble.contract.endpoints import Endpoint
+from ensemble.contract.problems import Fault, Problem, ProblemCode
+from sidecar.auth import Tenants
+from sidecar.errors import BadRequest, Invalid, SidecarError, TooLarge, UnsupportedMediaType
+
+__all__ = ["Handler", "answer_problems", "require_tokens", "serve"]
+
+type Handler = Callable[[str, Any, Any], Answer]
+"""Takes the tenant ("" where no token is needed), the params and the body (None where there is none)."""
+
+MOST_FAULTS = 50
+LONGEST_FIELD = 200
+"""Characters of a field's name that are repeated to its sender."""
+LONGEST_PROBLEM = 1000
+
+HOLDS_SLASHES = "key"
+"""The one field of a path that may hold slashes itself: a key of shared state."""
+
+log = logging.getLogger("sidecar.http")
+
+
+class _Rest(BaseConverter):
+    """The rest of a path, slashes included."""
+
+    regex = ".+"
+    part_isolating = False
+
+
+def serve(app: Flask, endpoint: Endpoint[Any, Any], handler: Handler) -> None:
+    """Let *app* answer *endpoint* by *handler*."""
+    params_type, ask_type = endpoint.params, endpoint.ask
+    has_params = bool(params_type.model_fields)
+
+    def view(**in_path: str) -> Response:
+        params = _params(params_type, in_path) if has_params or request.args else params_type()
+        ask = _body(ask_type) if ask_type else None
+        answer = handler(g.get("tenant", ""), params, ask)
+        return Response(answer.model_dump_json(exclude_none=True), mimetype="application/json")
+
+    app.url_map.converters["rest"] = _Rest
+    path = endpoint.path.replace("{" + HOLDS_SLASHES + "}", "<rest:" + HOLDS_SLASHES + ">")
+    path = path.replace("{", "<").replace("}", ">")
+    app.add_url_rule(path, endpoint.name, view, methods=[endpoint.method], provide_automatic_options=False)
+
+
+def require_tokens(app: Flask, tenants: Tenants, public: frozenset[str]) -> None:
+    """Let nobody in without a token, but to the endpoints named in *public*; paths that do not exist ask for one too."""
+
+    @app.before_request
+    def _authenticate() -> None:
+        if request.endpoint not in public:
+            g.tenant = tenants.of(request.headers.get("Authorization"))
+
+
+def answer_problems(app: Flask) -> None:
+    """Turn everything that is raised into a problem document; only faults of ours are a 500, and are logged."""
+
+    @app.errorhandler(SidecarError)
+    def _refused(error: SidecarError) -> Response:
+        return _problem(error.problem())
+
+    @app.errorhandler(HTTPException)
+    def _http(error: HTTPException) -> Response:
+        return _problem(_http_problem(app, error), error.get_headers())
+
+    @app.errorhandler(Exception)
+    def _fault_of_ours(error: Exception) -> Response:
+        trace_id = request.headers.get("X-Trace-Id", "")[:128] or uuid.uuid4().hex
+        log.error("%s %s failed", request.method, request.path, exc_info=error, extra={"trace_id": trace_id})
+        detail = f"A fault of the sidecar; its log tells more under trace id {trace_id}."
+        return _problem(Problem(title="Fault of the sidecar", status=500, code=ProblemCode.INTERNAL, detail=detail))
+
+
+def _params(params_type: type[Ask], in_path: Mapping[str, str]) -> Ask:
+    """Return what stands in path and query. Raises Invalid."""
+    query = request.args.to_dict(flat=False)
+    twice = [name for name, values in query.items() if len(values) > 1 or name in in_path]
+    if twice:
+        faults = [Fault(field=name[:LONGEST_FIELD], problem="stands twice", fix="Send it once.") for name in twice]
+        raise Invalid("A parameter stands twice.", *faults[:MOST_FAULTS])
+    values = {name: values[0] for name, values in query.items()} | dict(in_path)
+    try:
+        return params_type.model_validate(values, strict=False)
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+def _body(ask_type: type[Ask]) -> Ask:
+    """Return the body. Raises BadRequest, Invalid, UnsupportedMediaType."""
+    if request.mimetype not in ("application/json", ""):
+        raise UnsupportedMediaType(
+            "The body is not said to be JSON.",
+            Fault(field="Content-Type", problem="something else than application/json", fix="Send application/json."),
+        )
+    try:
+        return ask_type.model_validate_json(request.get_data(cache=False))
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+def _invalid(error: ValidationError) -> BadRequest | Invalid:
+    """Name every field that can't be used, never what stood in it."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    if found[0]["type"] == "json_invalid":
+        fault = Fault(field="body", problem=found[0]["msg"][:LONGEST_PROBLEM], fix="Send a JSON object.")
+        return BadRequest("The body is not JSON.", fault)
+    shown = [_fault(each) for each in found[:MOST_FAULTS]]
+    more = f" The first {MOST_FAULTS} are named." if len(found) > MOST_FAULTS else ""
+    return Invalid(f"{len(found)} {'field' if len(found) == 1 else 'fields'} can't be used.{more}", *shown)
+
+
+def _fault(error: ErrorDetails) -> Fault:
+    field = ".".join(str(part) for part in error["loc"]) or "body"
+    fixes = {"extra_forbidden": "Leave it out, or check its spelling.", "missing": "Send it."}
+    return Fault(field=field[:LONGEST_FIELD], problem=error["msg"][:LONGEST_PROBLEM], fix=fixes.get(error["type"], ""))
+
+
+def _http_problem(app: Flask, error: HTTPException) -> Problem:
+    """Say what Flask found wrong with the request in the contract's words."""
+    status = error.code or 500
+    if isinstance(error, NoSuchPath):
+        title, code, detail = "Not found", ProblemCode.NOT_FOUND, "No endpoint has this path."
+    elif isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        title, code = "Method not allowed", ProblemCode.METHOD_NOT_ALLOWED
+        detail = f"This path is asked with {allowed}."
+    elif isinstance(error, RequestEntityTooLarge):
+        most = app.config["MAX_CONTENT_LENGTH"]
+        return TooLarge(
+            f"A body may take {most} bytes.",
+            Fault(field="body", problem="too large", fix="Send less at once, or raise ENSEMBLE_MAX_BODY_BYTES."),
+        ).problem()
+    else:
+        title, code, detail = error.name, ProblemCode.BAD_REQUEST, error.description or error.name
+    return Problem(title=title, status=status, code=code, detail=detail)
+
+
+def _problem(problem: Problem, headers: list[tuple[str, str]] | None = None) -> Response:
+    response = Response(
+        problem.model_dump_json(exclude_none=True), status=problem.status, mimetype="application/problem+json"
+    )
+    for name, value in headers or ():
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    if problem.retry_after_ms is not None:
+        response.headers["Retry-After"] = str(max(1, -(-problem.retry_after_ms // 1000)))
+    if problem.code is ProblemCode.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="ensemble"'
+    return response

@@ -1,0 +1,113 @@
+"""Starts everything in order - data directory, store, token, socket, server - and ends it in reverse."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+from sidecar.auth import first_start_token
+from sidecar.embedded import EmbeddedStore
+from sidecar.errors import StartError, StoreUnavailable
+from sidecar.lock import DataDirectory
+from sidecar.server import Server
+from sidecar.settings import Settings
+from sidecar.store.connection import connect
+from sidecar.store.server import check_server, server_facts
+
+__all__ = ["launch"]
+
+BACKLOG = 512
+"""Connections that wait for a worker."""
+
+log = logging.getLogger("sidecar.launcher")
+
+
+def launch(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; leaves by SystemExit.
+
+    Raises:
+        StartError: Something it needs is not there; all it had started is ended.
+
+    """
+    signal.signal(signal.SIGTERM, _leave)  # Until gunicorn listens to signals itself.
+    launcher = os.getpid()
+    data = DataDirectory(settings.data_dir)
+    data.take()
+    embedded = None if settings.redis_url else EmbeddedStore(settings.data_dir / "store", settings.durability)
+    try:
+        if embedded:
+            embedded.start()
+            log.info("No ENSEMBLE_REDIS_URL is set: the data is in a store of the sidecar's own, %s.", embedded.url)
+        store_url = settings.redis_url or (embedded.url if embedded else "")
+        _check_store(store_url, settings)
+        tokens, token_file = (settings.tokens, None) if settings.tokens else first_start_token(settings.data_dir)
+        listener = _listen(settings.host, settings.port)
+        url = _url(settings.host, listener.getsockname()[1])
+
+        def on_ready() -> None:
+            data.tell_address(url)
+            print(_greeting(url, tokens, token_file, show=sys.stdout.isatty()), flush=True)  # noqa: T201 -- for whoever started it
+
+        Server(
+            settings,
+            listener=listener.detach(),
+            store_url=store_url,
+            tokens=tokens,
+            embedded=embedded,
+            on_ready=on_ready,
+            in_worker=data.close,
+        ).run()
+    finally:
+        # Workers are forks of this process and pass here too; what is shared is the launcher's to end.
+        if os.getpid() == launcher:
+            if embedded:
+                embedded.stop()
+            data.let_go()
+
+
+def _check_store(url: str, settings: Settings) -> None:
+    client = connect(url)
+    try:
+        check_server(server_facts(client), settings.durability)
+    except StoreUnavailable as error:
+        kind = type(error.__cause__).__name__
+        raise StartError(
+            f"The store of ENSEMBLE_REDIS_URL does not answer ({kind}). Is it running, and the URL right?"
+        ) from error
+    finally:
+        client.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address, family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise StartError(
+            f"{host} port {port} can't be listened at: {error.strerror}. Set ENSEMBLE_HOST or ENSEMBLE_PORT (0: any free port)."
+        ) from error
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _greeting(url: str, tokens: Mapping[str, str], token_file: Path | None, *, show: bool) -> str:
+    """Return the line that says where it listens and which token to paste; the token itself only if *show*."""
+    if token_file is None:
+        paste = f"paste the token of {' or '.join(tokens)} from ENSEMBLE_TOKENS"
+    elif show:
+        paste = f"paste this token: {next(iter(tokens.values()))}"
+    else:
+        paste = f"paste the token in {token_file}"
+    return f"Ensemble's sidecar listens at {url} - {paste}"
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(0)

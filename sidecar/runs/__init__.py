@@ -1,0 +1,1 @@
+"""The runs: the exchange, and what can be looked at afterwards. Every rule stands in `ensemble.rules`."""

@@ -1,0 +1,90 @@
+"""The list of runs, newest first, a page at a time."""
+
+from __future__ import annotations
+
+from ensemble.contract.runs import RunLine, RunList, RunsParams
+from ensemble.rules.addresses import ABOUT, RUNS, run_at
+from ensemble.rules.records import About, Run
+from ensemble.rules.snapshot import Snapshot
+from sidecar.store.connection import store_errors
+from sidecar.store.keys import full_key
+from sidecar.store.store import Store
+
+__all__ = ["RunIndex"]
+
+READ_AT_ONCE = 100
+MOST_LOOKED_AT = 2000
+"""Runs one page looks at where few are of the trace asked for; the next page goes on from there."""
+
+
+class RunIndex:
+    """The index of runs by the moment they were opened."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def page(self, tenant: str, params: RunsParams) -> RunList:
+        """Return the runs opened before a moment.
+
+        Runs opened in one millisecond are never parted by a page's end, so a page may be longer than asked for, and it
+        is shorter where runs of other traces, or runs no longer kept, were passed over.
+        """
+        key = full_key(tenant, RUNS)
+        before: str | int = "+inf" if params.before_ms is None else f"({params.before_ms}"
+        lines: list[RunLine] = []
+        looked_at = 0
+        while True:
+            ids, last_ms = self._next(key, before, min(READ_AT_ONCE, params.limit))
+            if last_ms is None:
+                return RunList(runs=tuple(lines))
+            found = self._lines(tenant, ids)
+            self._forget(key, [run_id for run_id, line in zip(ids, found, strict=True) if line is None])
+            lines += [line for line in found if line and params.trace_id in (None, line.trace_id)]
+            looked_at += len(ids)
+            if len(lines) >= params.limit or looked_at >= MOST_LOOKED_AT:
+                return RunList(runs=tuple(lines), next_before_ms=last_ms)
+            before = f"({last_ms}"
+
+    def _next(self, key: str, before: str | int, count: int) -> tuple[list[str], int | None]:
+        """Return some *count* ids, those of the last one's millisecond all, and that millisecond; None: no more."""
+        redis = self._store.redis
+        with store_errors():
+            found = redis.zrevrangebyscore(key, before, "-inf", start=0, num=count, withscores=True)
+            if not found:
+                return [], None
+            last = int(found[-1][1])
+            same = redis.zrevrangebyscore(key, last, last)
+        ids = [run_id for run_id, _ in found]
+        return list(dict.fromkeys([*ids, *same])), last
+
+    def _lines(self, tenant: str, ids: list[str]) -> list[RunLine | None]:
+        wanted = [run_at(run_id, *field) for run_id in ids for field in ((), (ABOUT,))]
+
+        def look(snapshot: Snapshot) -> list[RunLine | None]:
+            return [
+                _line(run_id, snapshot.text(run_at(run_id)), snapshot.text(run_at(run_id, ABOUT))) for run_id in ids
+            ]
+
+        return self._store.look(tenant, look, wanted)
+
+    def _forget(self, key: str, gone: list[str]) -> None:
+        """Take the ids of runs whose time to be kept has passed out of the index."""
+        if gone:
+            with store_errors():
+                self._store.redis.zrem(key, *gone)
+
+
+def _line(run_id: str, run_text: str | None, about_text: str | None) -> RunLine | None:
+    if run_text is None or about_text is None:
+        return None
+    run, about = Run.model_validate_json(run_text), About.model_validate_json(about_text)
+    return RunLine(
+        run_id=run_id,
+        run_key=about.run_key,
+        trace_id=about.trace_id,
+        task=about.task,
+        pattern=about.pattern,
+        status=run.status,
+        opened_ms=run.opened_ms,
+        closed_ms=run.closed_ms,
+    )

@@ -1,0 +1,66 @@
+"""Runs over the store: exchanges are decided by the rules, and what is on record is shown."""
+
+from __future__ import annotations
+
+from ensemble.rules.views import run_log, run_view
+
+from ensemble.contract.exchange import Exchange, ExchangeAnswer
+from ensemble.contract.problems import Fault
+from ensemble.contract.runs import RunList, RunLog, RunParams, RunsParams, RunView
+from ensemble.rules.exchange import Conflict, Defaults, UnknownRun, decide, wanted
+from sidecar import errors
+from sidecar.runs.index import RunIndex
+from sidecar.store.store import Store
+
+__all__ = ["Runs"]
+
+
+class Runs:
+    """The runs of all tenants."""
+
+    def __init__(self, store: Store, defaults: Defaults | None = None) -> None:
+        self._store = store
+        self._index = RunIndex(store)
+        self._defaults = defaults or Defaults()
+
+    def exchange(self, tenant: str, ask: Exchange) -> ExchangeAnswer:
+        """Settle, admit, open, renew, close; the same ask gets the same answer.
+
+        Raises:
+            Conflict: A ticket is known with another body, or not at all.
+            NotFound: The run is not on record.
+            Contended: Others were faster, every time.
+
+        """
+        try:
+            return self._store.decide(tenant, lambda snapshot: decide(ask, snapshot, self._defaults), wanted(ask))
+        except Conflict as error:
+            fault = Fault(field=error.field, problem=error.problem, fix=error.fix)
+            raise errors.Conflict("The exchange contradicts what is on record; nothing was written.", fault) from error
+        except UnknownRun as error:
+            raise _unknown(error) from error
+
+    def get(self, tenant: str, params: RunParams) -> RunView:
+        """Return one run, whole. Raises NotFound."""
+        try:
+            return self._store.look(tenant, lambda snapshot: run_view(params.run_id, snapshot))
+        except UnknownRun as error:
+            raise _unknown(error) from error
+
+    def log(self, tenant: str, params: RunParams) -> RunLog:
+        """Return a run's messages in order. Raises NotFound."""
+        try:
+            return self._store.look(tenant, lambda snapshot: run_log(params.run_id, snapshot))
+        except UnknownRun as error:
+            raise _unknown(error) from error
+
+    def page(self, tenant: str, params: RunsParams) -> RunList:
+        """Return a page of the runs, newest first."""
+        return self._index.page(tenant, params)
+
+
+def _unknown(error: UnknownRun) -> errors.NotFound:
+    detail = f"No run {error.run_id} is on record: it was never opened, or its time to be kept has passed."
+    return errors.NotFound(
+        detail, Fault(field="run_id", problem="not on record", fix="Open the run, or open it again.")
+    )

@@ -1,0 +1,99 @@
+"""Serves the app under gunicorn: a few processes of several threads each, and the embedded store kept alive beside them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+
+from sidecar.app import create_app
+from sidecar.embedded import EmbeddedStore
+from sidecar.errors import StartError
+from sidecar.logs import GunicornLogger
+from sidecar.settings import Settings
+from sidecar.store.connection import connect
+
+__all__ = ["Server"]
+
+KEEP_ALIVE_S = 75
+"""Longer than any client of ours keeps an idle connection, so that it is never closed under a request."""
+GRACE_S = 1
+"""What requests under way are given when the server is told to stop; none takes longer than its Redis timeouts."""
+LONGEST_REQUEST_LINE = 8190
+"""Bytes; a percent-encoded key of shared state takes up to 4,000."""
+
+log = logging.getLogger("sidecar.server")
+
+
+class Server(BaseApplication):
+    """The app, the socket it is served at, and what is told once it is."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        listener: int,
+        store_url: str,
+        tokens: Mapping[str, str],
+        embedded: EmbeddedStore | None,
+        on_ready: Callable[[], None],
+        in_worker: Callable[[], None],
+    ) -> None:
+        """Serve at the socket with the file descriptor *listener*, which is the server's from now on."""
+        self._settings = settings
+        self._listener = listener
+        self._store_url = store_url
+        self._tokens = tokens
+        self._embedded = embedded
+        self._on_ready = on_ready
+        self._in_worker = in_worker
+        super().__init__()  # type: ignore[no-untyped-call] # gunicorn is not annotated
+
+    def load_config(self) -> None:
+        """Tell gunicorn what it has to know."""
+        options: dict[str, Any] = {
+            "bind": [f"fd://{self._listener}"],
+            "worker_class": "gthread",
+            "workers": self._settings.workers,
+            "threads": self._settings.threads,
+            "keepalive": KEEP_ALIVE_S,
+            "graceful_timeout": GRACE_S,
+            "limit_request_line": LONGEST_REQUEST_LINE,
+            "control_socket_disable": True,
+            "logger_class": GunicornLogger,
+            "when_ready": lambda _arbiter: self._on_ready(),
+            "post_fork": lambda _arbiter, _worker: self._in_worker(),
+        }
+        assert self.cfg is not None  # noqa: S101 -- made by gunicorn just before it calls this
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Return the app; called in each worker, so each has connections of its own."""
+        return create_app(self._settings, connect(self._store_url), self._tokens)
+
+    def run(self) -> None:
+        """Serve until told to stop; leaves by SystemExit, in the launcher and in every worker."""
+        _Supervisor(self, self._embedded).run()  # type: ignore[no-untyped-call] # gunicorn is not annotated
+
+
+class _Supervisor(Arbiter):
+    """Gunicorn's master process, which restarts a crashed embedded store as it does a crashed worker."""
+
+    def __init__(self, server: Server, embedded: EmbeddedStore | None) -> None:
+        self._embedded = embedded
+        super().__init__(server)  # type: ignore[no-untyped-call] # gunicorn is not annotated
+
+    def manage_workers(self) -> None:
+        """Look after the processes; gunicorn calls this every second and when a child ends."""
+        if self._embedded and not self._embedded.running:
+            log.error("The embedded store ended by itself; starting it again.")
+            try:
+                self._embedded.start()
+            except StartError as error:
+                log.error("%s Trying again.", error)  # noqa: TRY400 -- its text says it all
+        super().manage_workers()  # type: ignore[no-untyped-call] # gunicorn is not annotated

@@ -1,0 +1,158 @@
+"""Every setting of the sidecar: its variable, its default, what it means, and what is wrong with a bad value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+__all__ = ["BadSettingError", "Durability", "Settings"]
+
+PREFIX = "ENSEMBLE_"
+DEFAULT_TENANT = "default"
+"""Whose the first-start token is."""
+MIN_TOKEN_LENGTH = 16
+"""Characters; what is shorter could be guessed."""
+
+
+class BadSettingError(ValueError):
+    """A variable holds something that can't be used; the text names the variable and the fix, never a secret."""
+
+
+class Durability(StrEnum):
+    """When a write is on disk."""
+
+    EVERYSEC = "everysec"
+    """Within a second: a power cut may cost the last second."""
+    STRICT = "strict"
+    """Before it is answered."""
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _folder(raw: str) -> Path:
+    return Path(raw).expanduser().absolute()
+
+
+def _redis_url(raw: str) -> str:
+    parts = urlsplit(raw)
+    if parts.scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError("Write redis://host:6379/0, rediss://host:6379/0 (TLS) or unix:///path/to/socket.")
+    if not (parts.path if parts.scheme == "unix" else parts.hostname):
+        raise ValueError("It names no server: write redis://host:6379/0 or unix:///path/to/socket.")
+    return raw
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,18}", raw) or not least <= int(raw) <= most:
+            raise ValueError(f"Write a whole number from {least} to {most}.")
+        return int(raw)
+
+    return parse
+
+
+def _tokens(raw: str) -> Mapping[str, str]:
+    tokens: dict[str, str] = {}
+    for number, entry in enumerate((part.strip() for part in raw.split(",")), start=1):
+        name, _, token = entry.partition("=")
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) or not token:
+            raise ValueError(f"Entry {number} is not name=token; a name is 1-64 letters, digits, '-' and '_'.")
+        if not re.fullmatch(rf"[\x21-\x7e]{{{MIN_TOKEN_LENGTH},512}}", token):
+            raise ValueError(f"The token of {name!r} must be {MIN_TOKEN_LENGTH}-512 visible ASCII characters.")
+        if name in tokens:
+            raise ValueError(f"The name {name!r} stands twice; each tenant has one token.")
+        if token in tokens.values():
+            raise ValueError(f"{name!r} has the same token as another tenant; give each its own.")
+        tokens[name] = token
+    return tokens
+
+
+def _durability(raw: str) -> Durability:
+    try:
+        return Durability(raw.lower())
+    except ValueError:
+        raise ValueError("Write everysec or strict.") from None
+
+
+def _log_level(raw: str) -> str:
+    if raw.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise ValueError("Write debug, info, warning or error.")
+    return raw.upper()
+
+
+def _setting(parse: Callable[[str], Any], default: str, meaning: str) -> Any:
+    """Declare a setting; its variable is the field's name in capitals behind ``ENSEMBLE_``."""
+    return field(metadata={"parse": parse, "default": default, "meaning": meaning})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How this sidecar is set up; built once, at the edge, by `from_environment`."""
+
+    redis_url: str | None = _setting(
+        _redis_url, "", "The Redis or Valkey (6.2 or newer) to use. Without it the sidecar starts its own."
+    )
+    host: str = _setting(_text, "127.0.0.1", "The address to listen at; `0.0.0.0` in a container.")
+    port: int = _setting(_whole(0, 65_535), "8787", "The port to listen at; `0` takes a free one.")
+    workers: int = _setting(_whole(1, 64), "2", "How many processes serve.")
+    threads: int = _setting(_whole(1, 256), "8", "How many requests each process serves at once.")
+    data_dir: Path = _setting(  # noqa: RUF009 -- it declares a field
+        _folder,
+        "~/.local/share/ensemble",
+        "Where the first-start token, the address file and the sidecar's own store live.",
+    )
+    tokens: Mapping[str, str] | None = field(
+        repr=False,
+        metadata={
+            "parse": _tokens,
+            "default": "",
+            "meaning": "`name=token,name=token`: each name is a tenant. Without it a token is made at the first start.",
+        },
+    )
+    durability: Durability = _setting(  # noqa: RUF009 -- it declares a field
+        _durability, "everysec", "`everysec`: on disk within a second. `strict`: on disk before it is answered."
+    )
+    max_body_bytes: int = _setting(_whole(1024, 2**30), "33554432", "The longest request body, in bytes.")
+    log_level: str = _setting(_log_level, "info", "`debug`, `info`, `warning` or `error`.")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read the settings from *environment*; an empty variable counts as not set.
+
+        Raises:
+            BadSettingError: A value can't be used.
+        """
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            variable = PREFIX + each.name.upper()
+            raw = environment.get(variable, "").strip() or each.metadata["default"]
+            try:
+                values[each.name] = each.metadata["parse"](raw) if raw else None
+            except ValueError as error:
+                raise BadSettingError(f"{variable}: {error}") from None
+        return cls(**values)
+
+
+def table() -> list[tuple[str, str, str]]:
+    """Return (variable, default, meaning) of every setting, in order; the documentation shows the same."""
+    return [
+        (PREFIX + each.name.upper(), each.metadata["default"], each.metadata["meaning"]) for each in fields(Settings)
+    ]
+
+
+def unknown(environment: Mapping[str, str]) -> list[str]:
+    """Return a sentence for every ``ENSEMBLE_`` variable in *environment* that is no setting: most likely a typo."""
+    known = [variable for variable, _, _ in table()]
+    sentences = []
+    for name in sorted(name for name in environment if name.startswith(PREFIX) and name not in known):
+        near = get_close_matches(name, known, n=1)
+        sentences.append(f"{name} is no setting of the sidecar." + (f" Did you mean {near[0]}?" if near else ""))
+    return sentences

@@ -1,0 +1,1 @@
+"""The only memory: documents and counters in Redis, read by one script and committed by another, all or nothing."""

@@ -1,0 +1,113 @@
+"""The connection to Redis: how long it waits, what it never repeats, and which of its errors mean that it is away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, cast
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import (
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from sidecar.errors import StoreUnavailable
+
+__all__ = ["Client", "connect", "store_errors"]
+
+
+class Client(Protocol):
+    """The commands used of redis-py, answered in text; what a client for Sentinel or Cluster has to offer as well."""
+
+    def evalsha(self, sha: str, numkeys: int, *keys_and_args: str | int) -> Any:
+        """Run a script the server knows."""
+
+    def eval(self, script: str, numkeys: int, *keys_and_args: str | int) -> Any:
+        """Run a script and let the server keep it."""
+
+    def hkeys(self, name: str) -> list[str]:
+        """Return the fields of a hash."""
+
+    def zrevrange(self, name: str, start: int, end: int) -> list[str]:
+        """Return members of a sorted set, the highest scores first."""
+
+    def zrevrangebyscore(
+        self,
+        name: str,
+        max: str | int,
+        min: str | int,
+        start: int | None = None,
+        num: int | None = None,  # noqa: A002 -- redis-py's names
+        *,
+        withscores: bool = False,
+    ) -> Any:
+        """Return members of a sorted set by their scores, the highest first."""
+
+    def zrem(self, name: str, *members: str) -> int:
+        """Take members out of a sorted set."""
+
+    def ping(self) -> bool:
+        """Answer."""
+
+    def info(self, section: str) -> dict[str, Any]:
+        """Say what the server is."""
+
+    def config_get(self, pattern: str) -> dict[str, str]:
+        """Say how the server is set."""
+
+    def shutdown(self) -> None:
+        """End the server."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
+CONNECT_TIMEOUT_S = 0.5
+ANSWER_TIMEOUT_S = 1.0
+"""Both together end before a caller of ours gives up on us (2 s)."""
+
+AWAY = ("MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY ", "LOADING", "READONLY")
+"""How Redis begins an error that passes by itself or by its operator's hand, and is no fault in a script."""
+
+
+def connect(url: str) -> Client:
+    """Return a client for *url*, which connects when it is first used.
+
+    It never sends a command twice: redis-py's own retries would apply a script again whose answer was lost.
+    """
+    return cast(
+        Client,
+        Redis.from_url(
+            url,
+            decode_responses=True,
+            protocol=2,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+        ),
+    )
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn what Redis raises when it is away into `StoreUnavailable`; faults of ours pass through."""
+    try:
+        yield
+    except (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OutOfMemoryError) as error:
+        raise _unavailable(error) from error
+    except ResponseError as error:
+        if not str(error).startswith(AWAY):
+            raise
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: RedisError) -> StoreUnavailable:
+    kind = type(error).__name__.removesuffix("Error")
+    return StoreUnavailable(f"The store does not answer ({kind}); ask again shortly.")

@@ -1,0 +1,36 @@
+"""Lua scripts, kept as files beside the code that calls them, and run by their hash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from sidecar.store.connection import Client, store_errors
+
+__all__ = ["Script"]
+
+
+class Script:
+    """One Lua file of *package*; every key it touches is among its keys, so it runs in a Cluster too."""
+
+    def __init__(self, package: str, name: str) -> None:
+        self.name = name
+        self._text = files(package).joinpath(name).read_text(encoding="utf-8")
+        self._sha = sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+
+    def run(self, redis: Client, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+        """Run the script once.
+
+        Raises:
+            StoreUnavailable: Redis does not answer. Whether the script ran is not known then.
+        """
+        with store_errors():
+            try:
+                return redis.evalsha(self._sha, len(keys), *keys, *args)
+            except NoScriptError:
+                # Redis was restarted or flushed its scripts; EVAL runs it and keeps it again.
+                return redis.eval(self._text, len(keys), *keys, *args)

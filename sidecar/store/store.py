@@ -1,0 +1,102 @@
+"""Runs a pure decision over Redis: read, decide, commit; a lost race is decided anew."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from ensemble.rules.snapshot import Address, Changes, NotRead, Snapshot
+from sidecar.errors import Contended, StoreUnavailable
+from sidecar.store.changes import Reading, commit_arguments, parse_reading, read_arguments
+from sidecar.store.connection import Client
+from sidecar.store.scripts import Script
+
+__all__ = ["Store"]
+
+MOST_TRIES = 16
+SHORTEST_PAUSE_S = 0.001
+LONGEST_PAUSE_S = 0.05
+
+_READ = Script("sidecar.store", "read.lua")
+_COMMIT = Script("sidecar.store", "commit.lua")
+
+
+class Store:
+    """The documents, counters and indexes of all tenants."""
+
+    def __init__(self, redis: Client) -> None:
+        self.redis = redis
+
+    def decide[AnswerT](
+        self,
+        tenant: str,
+        decide: Callable[[Snapshot], tuple[AnswerT, Changes]],
+        wanted: Iterable[Address] = (),
+    ) -> AnswerT:
+        """Return what *decide* answers, once what it changes is written.
+
+        *decide* must be idempotent: where the connection broke it is asked once more, though its changes may be written
+        already.
+
+        Args:
+            tenant: Whose documents.
+            decide: Pure; called until its changes could be committed as decided.
+            wanted: What is read at first; what it lacks is read when *decide* raises NotRead.
+
+        Raises:
+            Contended: others were faster every time. Nothing was written.
+            StoreUnavailable: Redis does not answer. Something may have been written.
+
+        """
+        addresses = dict.fromkeys(wanted)
+        try:
+            return self._decide(tenant, decide, addresses)
+        except StoreUnavailable as error:
+            if not isinstance(error.__cause__, RedisConnectionError):
+                raise
+        return self._decide(tenant, decide, addresses)
+
+    def look[AnswerT](
+        self, tenant: str, look: Callable[[Snapshot], AnswerT], wanted: Iterable[Address] = ()
+    ) -> AnswerT:
+        """Return what *look* sees in one snapshot; nothing is written."""
+        answer, _ = self._decided(tenant, look, dict.fromkeys(wanted))
+        return answer
+
+    def _decide[AnswerT](
+        self, tenant: str, decide: Callable[[Snapshot], tuple[AnswerT, Changes]], addresses: dict[Address, None]
+    ) -> AnswerT:
+        for lost in range(MOST_TRIES):
+            if lost:
+                _pause(lost)
+            (answer, changes), reading = self._decided(tenant, decide, addresses)
+            if not changes:
+                return answer
+            keys, args = commit_arguments(tenant, reading, changes)
+            if _COMMIT.run(self.redis, keys, args):
+                return answer
+        raise Contended(
+            f"Others wrote to the same records {MOST_TRIES} times in a row; nothing was written. Ask again."
+        )
+
+    def _decided[ResultT](
+        self, tenant: str, decide: Callable[[Snapshot], ResultT], addresses: dict[Address, None]
+    ) -> tuple[ResultT, Reading]:
+        """Read and decide; whatever is found missing is added to *addresses*, and all of them are read at one moment."""
+        while True:
+            keys, args = read_arguments(tenant, addresses)
+            reading = parse_reading(addresses, _READ.run(self.redis, keys, args))
+            try:
+                return decide(reading.snapshot), reading
+            except NotRead as missing:
+                if addresses.keys() >= set(missing.addresses):
+                    raise RuntimeError(f"asked again for what was read: {missing.addresses}") from missing
+                addresses.update(dict.fromkeys(missing.addresses))
+
+
+def _pause(lost: int) -> None:
+    """Wait a random moment, longer the more races were lost."""
+    time.sleep(random.uniform(0, min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2**lost)))  # noqa: S311 -- no secret
