@@ -24,7 +24,8 @@ from ensemble.engine.settling import Settling
 from ensemble.engine.state import RunState
 from ensemble.engine.steps import MESSAGE_LIMIT, Flight, Phase, StepRun
 from ensemble.engine.telling import Teller
-from ensemble.plan.answer import compose_answer
+from ensemble.plan.answer import compose
+from ensemble.plan.joins import SkipReason
 
 __all__ = ["run"]
 
@@ -268,7 +269,8 @@ class _Engine:
         left = self.stop()
         if left:
             state.warn(f"{left} cancelled calls did not end within a second and were left behind.")
-        answer, warnings = compose_answer(state.request.plan, state.results(), scope_of(state))
+        left_out = [step.step.id for step in state.steps.values() if step.skipped is SkipReason.CONDITION]
+        answer, warnings = compose(state.request.plan, scope_of(state), left_out)
         state.warn(*warnings)
         closing = self.teller.exchange({}, CloseRun(status=status, answer=answer, warnings=state.warnings))
         if closing.run.role is not Role.OWNER:

@@ -46,7 +46,9 @@ class Teller:
                 owner=state.owner,
                 open=OpenRun(
                     run_key=request.run_key or state.run_id,
-                    fingerprint=fingerprint(plan, request.task, request.inputs, request.user, identities),
+                    fingerprint=fingerprint(
+                        plan, task=request.task, inputs=request.inputs, user=request.user, identities=identities
+                    ),
                     trace_id=state.trace_id,
                     task=request.task[:CONTENT_HEAD],
                     pattern=plan.pattern,
