@@ -1,0 +1,90 @@
+"""What all calls of this process share: connections, knowledge of apps, books of local mode, absent sidecars.
+
+One process serves every workspace of a Dify, so whatever remembers goes by the credentials it was learnt with. Tool
+modules can't hold this: the SDK loads them in a way that makes a second copy of whoever imports them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections import OrderedDict
+from functools import cached_property
+
+import urllib3
+from ensemble.engine.book import Book
+
+from ensemble.agents.connections import Connections
+from ensemble.agents.discovery import Discovery
+from ensemble.agents.service_api import ServiceApiAgent
+from plugin.adapters.fallback import Absence
+from plugin.adapters.sidecar import SidecarLedger
+from plugin.adapters.wire import connections as sidecar_connections
+from plugin.app_keys import AppKey
+from plugin.credentials import Credentials, Sidecar
+
+__all__ = ["POOLS", "Pools"]
+
+_MOST_BOOKS = 256
+
+
+class Pools:
+    """The shared things, made when they are first needed."""
+
+    def __init__(self) -> None:
+        """Begin with nothing open."""
+        self._lock = threading.Lock()
+        self._books: OrderedDict[str, Book] = OrderedDict()
+        self._absences: dict[str, Absence] = {}
+
+    @cached_property
+    def connections(self) -> Connections:
+        """The connections to every Dify."""
+        return Connections()
+
+    @cached_property
+    def discovery(self) -> Discovery:
+        """What is known about the apps, by identity, of which the key's hash is a part."""
+        return Discovery()
+
+    @cached_property
+    def _sidecars(self) -> urllib3.PoolManager:
+        return sidecar_connections()
+
+    def agent(self, app: AppKey) -> ServiceApiAgent:
+        """Return the agent behind a key."""
+        return ServiceApiAgent(
+            label=app.name,
+            base_url=app.base_url or "",
+            key=app.key,
+            connections=self.connections,
+            discovery=self.discovery,
+        )
+
+    def sidecar(self, sidecar: Sidecar) -> SidecarLedger:
+        """Return the sidecar's client."""
+        return SidecarLedger(sidecar.url, sidecar.token, self._sidecars)
+
+    def absence(self, sidecar: Sidecar) -> Absence:
+        """Return what is remembered of the sidecar's not answering."""
+        with self._lock:
+            return self._absences.setdefault(sidecar.url, Absence(time.monotonic))
+
+    def book(self, credentials: Credentials) -> Book:
+        """Return the book of everyone with these very credentials: runs and breakers of others are not theirs."""
+        sidecar = credentials.sidecar
+        secrets = [(app.key, app.base_url) for app in credentials.app_keys]
+        known = json.dumps([sidecar and (sidecar.url, sidecar.token), sorted(secrets, key=str)])
+        name = hashlib.sha256(known.encode()).hexdigest()
+        with self._lock:
+            book = self._books.setdefault(name, Book())
+            self._books.move_to_end(name)
+            if len(self._books) > _MOST_BOOKS:
+                self._books.popitem(last=False)
+            return book
+
+
+POOLS = Pools()
+"""This process's."""

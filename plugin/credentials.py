@@ -1,0 +1,139 @@
+"""Reads what the builder saved with the provider: where the sidecar is, the agents' keys, the operator's ceilings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ensemble.agents.identity import BaseUrlError, normalise_base_url
+from ensemble.contract.problems import Fault
+from plugin.addresses import BadAddress, sidecar_base
+from plugin.app_keys import LOOKS_LIKE_A_KEY, AppKey, read_app_keys
+from plugin.errors import BadCredentials, in_words
+
+__all__ = ["FIELDS", "Ceilings", "Credentials", "Sidecar", "read_credentials"]
+
+HOST_PARALLEL = 8
+"""A stock Dify has ten connections to its own API; two are left to people."""
+
+_NUMBER = re.compile(r"[0-9]{1,20}|[0-9]{1,3}([ ,_][0-9]{3}){1,6}")
+"""Digits, or digits in groups of three."""
+
+_CEILINGS = {
+    "max_parallel": ("Calls at one time, per run", 1000),
+    "host_parallel": ("Calls at one time, per Dify", 1000),
+    "max_calls": ("Calls per run", 10**9),
+    "max_tokens": ("Tokens per run", 10**12),
+    "max_seconds": ("Agents' seconds per run", 10**9),
+}
+"""The form's name of each ceiling and the most it can be."""
+
+FIELDS = ("sidecar_url", "sidecar_token", "dify_base_url", "app_keys", *_CEILINGS)
+"""Every credential this plugin reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar:
+    """Where the sidecar is and what opens it."""
+
+    url: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceilings:
+    """The most a run may take, whatever a tool or a plan asks for; None: no ceiling."""
+
+    max_parallel: int | None = None
+    host_parallel: int = HOST_PARALLEL
+    max_calls: int | None = None
+    max_tokens: int | None = None
+    max_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """The provider's credentials, read and checked for shape."""
+
+    sidecar: Sidecar | None
+    """None: local mode."""
+    app_keys: tuple[AppKey, ...] = ()
+    """Every entry with its base URL."""
+    ceilings: Ceilings = Ceilings()
+
+
+def read_credentials(raw: Mapping[str, Any]) -> Credentials:
+    """Return the credentials as Dify hands them over, unset fields being absent, None or empty.
+
+    Raises:
+        BadCredentials: something is wrong; the text names every field and every entry concerned, and shows no secret.
+
+    """
+    faults: list[Fault] = []
+    texts = {name: str(raw.get(name) or "").strip() for name in FIELDS}
+    credentials = Credentials(
+        sidecar=_sidecar(texts["sidecar_url"], texts["sidecar_token"], faults),
+        app_keys=_app_keys(texts["app_keys"], texts["dify_base_url"], faults),
+        ceilings=_ceilings(texts, faults),
+    )
+    if faults:
+        raise BadCredentials(in_words(faults))
+    return credentials
+
+
+def _sidecar(url: str, token: str, faults: list[Fault]) -> Sidecar | None:
+    if not url and not token:
+        return None
+    if not url:
+        faults.append(_fault("Sidecar URL", "is empty, but there is a token.", "Fill in both, or neither."))
+        return None
+    if not token:
+        faults.append(_fault("Sidecar token", "is empty, but there is a URL.", "Fill in both, or neither."))
+    elif not (token.isascii() and token.isprintable() and " " not in token):
+        faults.append(_fault("Sidecar token", "holds a space or a letter no token has.", "Paste it again."))
+    try:
+        return Sidecar(url=sidecar_base(url), token=token)
+    except BadAddress as error:
+        faults.append(_fault("Sidecar URL", f"{error}.", "Write it like http://ensemble:8787."))
+        return None
+
+
+def _app_keys(text: str, base: str, faults: list[Fault]) -> tuple[AppKey, ...]:
+    entries, wrong = read_app_keys(text)
+    faults.extend(wrong)
+    default = _base_url(base, faults)
+    homeless = [entry.name for entry in entries if entry.base_url is None]
+    if homeless and not base and not wrong:
+        names = ", ".join(map(repr, homeless))
+        fix = "Fill it in, such as http://api:5001/v1, or add @ https://host/v1 behind each key."
+        faults.append(_fault("Service API base URL", f"is empty, and {names} need it.", fix))
+    return tuple(AppKey(name=entry.name, key=entry.key, base_url=entry.base_url or default) for entry in entries)
+
+
+def _base_url(text: str, faults: list[Fault]) -> str | None:
+    if not text:
+        return None
+    try:
+        return normalise_base_url(text)
+    except BaseUrlError as error:
+        why = "" if LOOKS_LIKE_A_KEY.search(str(error)) else str(error)
+        faults.append(_fault("Service API base URL", "can't be used.", why or "Write it like http://api:5001/v1."))
+        return None
+
+
+def _ceilings(texts: Mapping[str, str], faults: list[Fault]) -> Ceilings:
+    found: dict[str, int] = {}
+    for name, (label, most) in _CEILINGS.items():
+        text = texts[name]
+        number = int(re.sub("[ ,_]", "", text)) if _NUMBER.fullmatch(text) else 0
+        if 1 <= number <= most:
+            found[name] = number
+        elif text:
+            faults.append(_fault(label, "is not a number it can be.", f"Write a whole number from 1 to {most:,}."))
+    return Ceilings(**found)
+
+
+def _fault(field_name: str, problem: str, fix: str) -> Fault:
+    return Fault(field=field_name, problem=problem, fix=fix)

@@ -1,0 +1,70 @@
+"""What a failed node says: Dify shows an exception's class name and its text, so both are written for the builder.
+
+No text here ever holds a key or a token: Dify is given the text, and the traceback with the texts of all causes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ensemble.contract.problems import Fault
+from ensemble.engine.ports import LedgerUnavailable
+
+__all__ = [
+    "BadCredentials",
+    "BadParameters",
+    "BadPlan",
+    "EnsembleError",
+    "NoAgentSucceeded",
+    "RunCancelled",
+    "SidecarRefused",
+    "SidecarUnavailable",
+    "StepFailed",
+    "UnknownAgent",
+    "in_words",
+]
+
+
+class EnsembleError(Exception):
+    """Anything this plugin fails a node with."""
+
+
+class BadCredentials(EnsembleError):  # noqa: N818 - users read these names
+    """The provider's credentials do not work as saved: a person has to put them right in Dify's plugin settings."""
+
+
+class BadParameters(EnsembleError):  # noqa: N818
+    """A parameter of the tool can't be read."""
+
+
+class BadPlan(EnsembleError):  # noqa: N818
+    """The plan, the pattern or the team can't be run as written."""
+
+
+class UnknownAgent(BadPlan):
+    """An agent is named that no credential knows."""
+
+
+class SidecarUnavailable(LedgerUnavailable, EnsembleError):  # noqa: N818
+    """The sidecar does not answer, or not in a language this plugin understands."""
+
+
+class SidecarRefused(EnsembleError):  # noqa: N818
+    """The sidecar answered, and said no to the request itself."""
+
+
+class NoAgentSucceeded(EnsembleError):  # noqa: N818
+    """Every agent failed, so there is no answer."""
+
+
+class StepFailed(EnsembleError):  # noqa: N818
+    """With ``on_failure: fail_fast`` a step failed."""
+
+
+class RunCancelled(EnsembleError):  # noqa: N818
+    """The run was cancelled from outside."""
+
+
+def in_words(faults: Iterable[Fault]) -> str:
+    """Return one line a fault: where, what, and what to do."""
+    return "\n".join(f"{fault.field}: {fault.problem}{f' {fault.fix}' if fault.fix else ''}" for fault in faults)

@@ -1,0 +1,65 @@
+"""What a run may take: the lowest of what the tool, the plan and the operator say, the operator being the ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ensemble.contract.budgets import Limits as Budget
+from ensemble.engine.request import RUN_TIMEOUT_S
+from ensemble.plan.model import Limits
+from plugin.credentials import Ceilings
+
+__all__ = ["MAX_PARALLEL", "Allowance", "allowance"]
+
+MAX_PARALLEL = 4
+"""Calls at one time where nobody says how many."""
+
+_NAMES: Mapping[str, str] = {
+    "max_parallel": "max_parallel",
+    "timeout_s": "timeout",
+    "max_tokens": "max_tokens",
+    "max_calls": "max_calls",
+    "max_seconds": "max_seconds",
+}
+"""What users call each limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What a run may take in the engine's terms, and what the builder is told about it."""
+
+    max_parallel: int
+    timeout_s: float
+    budget: Budget
+    warnings: tuple[str, ...]
+
+
+def allowance(asked: Limits, ceilings: Ceilings) -> Allowance:
+    """Return what is allowed of *asked*; tools and plans, which a model may have written, lower only."""
+    most = Limits(
+        max_parallel=ceilings.max_parallel,
+        timeout_s=RUN_TIMEOUT_S,
+        max_tokens=ceilings.max_tokens,
+        max_calls=ceilings.max_calls,
+        max_seconds=ceilings.max_seconds,
+    )
+    allowed = asked.lowered(most)
+    default = min(MAX_PARALLEL, ceilings.max_parallel or MAX_PARALLEL)
+    return Allowance(
+        max_parallel=default if asked.max_parallel is None else allowed.max_parallel or default,
+        timeout_s=allowed.timeout_s or RUN_TIMEOUT_S,
+        budget=Budget(tokens=allowed.max_tokens, calls=allowed.max_calls, seconds=allowed.max_seconds),
+        warnings=tuple(_lowered(asked, allowed)),
+    )
+
+
+def _lowered(asked: Limits, allowed: Limits) -> list[str]:
+    """Return a line for each limit that was asked for higher than it may be."""
+    lines = []
+    for field, name in _NAMES.items():
+        wanted, given = getattr(asked, field), getattr(allowed, field)
+        if wanted is not None and given < wanted:
+            whose = "a tool call's time in Dify" if field == "timeout_s" else "the ceiling in the plugin's credentials"
+            lines.append(f"{name} was lowered from {wanted:g} to {given:g}, {whose}.")
+    return lines

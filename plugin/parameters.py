@@ -1,0 +1,198 @@
+"""Reads the orchestrator's parameters, in whatever type Dify hands them over.
+
+What is typed into a tool node arrives as text, even where it looks like an object or a number; what comes from a
+variable keeps its type; what is unset is absent, None or "". A model that calls the tool may send any of these.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ensemble.contract.base import TRACE_ID_PATTERN
+from ensemble.contract.problems import Fault
+from ensemble.plan.faults import Faults, PlanError
+from ensemble.plan.model import Limits
+from ensemble.plan.source import parse_text
+from plugin.errors import BadParameters, in_words
+
+__all__ = ["LIMITS", "PARAMETERS", "OrchestratorParameters", "read_parameters"]
+
+PARAMETERS = (
+    "task", "pattern", "agents", "plan", "inputs", "synthesizer", "run_key", "trace_id", "limits", "on_failure",
+)  # fmt: skip
+"""Every parameter the orchestrator reads."""
+
+LIMITS = {"max_parallel": 1000, "timeout": 86_400, "max_tokens": 10**12, "max_calls": 10**9, "max_seconds": 10**9}
+"""Every name the parameter *limits* may hold, and the highest number that means something."""
+
+MAX_TEXT_CHARS = 1_000_000
+_RUN_KEY_CHARS = 256
+_ON_FAILURE = ("best_effort", "fail_fast")
+_TRACE_ID = re.compile(TRACE_ID_PATTERN)
+_PAIR = re.compile(r"\s*[\"']?(\w+)[\"']?\s*[:=]\s*[\"']?([^\"'\s]+)[\"']?\s*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorParameters:
+    """One call of the orchestrator, read."""
+
+    task: str
+    pattern: str | None = None
+    agents: Any = None
+    """Text, list or map, as the plan's reader takes it; None where there is none."""
+    plan: Any = None
+    """Text or map, likewise."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    synthesizer: str | None = None
+    run_key: str | None = None
+    trace_id: str = ""
+    limits: Limits = field(default_factory=Limits)
+    fail_fast: bool = False
+
+
+def read_parameters(raw: Mapping[str, Any]) -> OrchestratorParameters:
+    """Return the parameters as read.
+
+    Raises:
+        BadParameters: something can't be read; the text names every field concerned.
+
+    """
+    reader = _Reader(raw)
+    read = OrchestratorParameters(
+        task=reader.task(),
+        pattern=reader.text("pattern"),
+        agents=reader.structure("agents"),
+        plan=reader.structure("plan"),
+        inputs=reader.inputs(),
+        synthesizer=reader.text("synthesizer"),
+        run_key=reader.run_key(),
+        trace_id=reader.trace_id(),
+        limits=reader.limits(),
+        fail_fast=reader.on_failure() == "fail_fast",
+    )
+    if reader.faults:
+        raise BadParameters(in_words(reader.faults))
+    return read
+
+
+class _Reader:
+    """Takes one value after the other and gathers what is wrong with them."""
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self._raw = raw
+        self.faults: list[Fault] = []
+
+    def text(self, name: str) -> str | None:
+        """Return a value as text, None where there is none; objects become JSON."""
+        value = self._raw.get(name)
+        if value is None:
+            return None
+        if isinstance(value, Mapping | list):
+            value = json.dumps(value, ensure_ascii=False, default=str)
+        text = str(value).encode("utf-8", "replace").decode().strip()
+        if len(text) > MAX_TEXT_CHARS:
+            self._blame(name, f"is {len(text):,} characters long.", f"At most {MAX_TEXT_CHARS:,} are taken.")
+            return None
+        return text or None
+
+    def structure(self, name: str) -> Any:
+        """Return text, list or map; None where there is nothing in it."""
+        value = self._raw.get(name)
+        if isinstance(value, Mapping | list | tuple):
+            return value or None
+        return self.text(name)
+
+    def task(self) -> str:
+        task = self.text("task")
+        if task is None and "task" not in {fault.field for fault in self.faults}:
+            self._blame("task", "is empty.", "Say what the team shall do.")
+        return task or ""
+
+    def inputs(self) -> Mapping[str, Any]:
+        value = self.structure("inputs")
+        if isinstance(value, str):
+            blamed = len(self.faults)
+            value = _parsed("inputs", value, self.faults)
+            if len(self.faults) > blamed:
+                return {}
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            self._blame("inputs", "is not an object.", 'Write JSON or YAML such as {"company": "ACME"}.')
+            return {}
+        return {str(key): each for key, each in value.items()}
+
+    def run_key(self) -> str | None:
+        key = self.text("run_key")
+        if key is not None and len(key) > _RUN_KEY_CHARS:
+            self._blame("run_key", f"is {len(key):,} characters long.", f"At most {_RUN_KEY_CHARS} are taken.")
+        return key
+
+    def trace_id(self) -> str:
+        trace_id = self.text("trace_id") or ""
+        if trace_id and not _TRACE_ID.fullmatch(trace_id):
+            self._blame("trace_id", "holds other characters.", "Use 1-128 letters, digits, - and _, or leave it empty.")
+        return trace_id
+
+    def on_failure(self) -> str:
+        choice = self.text("on_failure") or _ON_FAILURE[0]
+        if choice not in _ON_FAILURE:
+            self._blame("on_failure", f"knows no {choice[:64]!r}.", f"Write {' or '.join(_ON_FAILURE)}.")
+        return choice
+
+    def limits(self) -> Limits:
+        value = self.structure("limits")
+        found = value or {}
+        if isinstance(value, str):
+            found = _pairs(value) or _parsed("limits", value, [])
+        if not isinstance(found, Mapping):
+            self._blame("limits", "can't be read.", "Write it like max_parallel: 4, timeout: 300, max_tokens: 50000.")
+            return Limits()
+        given = {str(name): each for name, each in found.items() if each not in (None, "")}
+        numbers = {name: self._number(name, each) for name, each in given.items() if self._is_limit(name)}
+        numbers["timeout_s"] = numbers.pop("timeout", None)
+        return Limits(**numbers)
+
+    def _is_limit(self, name: str) -> bool:
+        if name not in LIMITS:
+            self._blame("limits", f"knows no {name[:64]!r}.", f"It knows {', '.join(LIMITS)}.")
+        return name in LIMITS
+
+    def _number(self, name: str, value: Any) -> Any:
+        """Return the number behind *value*: whole, but for the timeout; None and a fault where there is none."""
+        try:
+            number = float(value) if not isinstance(value, bool) else 0.0
+        except (TypeError, ValueError, OverflowError):
+            number = 0.0
+        whole = name != "timeout"
+        if not 0 < number <= LIMITS[name] or (whole and number != int(number)):
+            fix = f"Write a {'whole number' * whole or 'number'} above 0, at most {LIMITS[name]:,}."
+            self._blame(f"limits.{name}", f"can't be {str(value)[:64]!r}.", fix)
+            return None
+        return int(number) if whole else number
+
+    def _blame(self, name: str, problem: str, fix: str) -> None:
+        self.faults.append(Fault(field=name, problem=problem, fix=fix))
+
+
+def _parsed(name: str, text: str, faults: list[Fault]) -> Any:
+    """Return what JSON or YAML *text* holds."""
+    found = Faults()
+    try:
+        value = parse_text(text, name, found)
+    except PlanError as error:
+        found.found.extend(error.faults)
+        value = None
+    faults.extend(found.found)
+    return value
+
+
+def _pairs(text: str) -> dict[str, str] | None:
+    """Return the limits in *text* where it is pairs in one line, like ``timeout: 300, max_calls=9``; else None."""
+    pieces = [piece for piece in re.split(r"[,;\n{}]", text) if piece.strip()]
+    pairs = [_PAIR.fullmatch(piece) for piece in pieces]
+    return {pair[1]: pair[2] for pair in pairs if pair} if all(pairs) else None

@@ -1,0 +1,138 @@
+"""One call of the orchestrator: from parameters and credentials to a run of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ensemble.agents.port import Agent
+from ensemble.contract.problems import Fault
+from ensemble.engine.events import Event, Report
+from ensemble.engine.ports import Ledger
+from ensemble.engine.request import RunRequest
+from ensemble.engine.run import run
+from ensemble.plan.faults import PlanError
+from ensemble.plan.model import AppAgent, CredentialAgent, Plan
+from ensemble.plan.reading import read_plan
+from plugin.adapters.fallback import FallbackLedger
+from plugin.adapters.greenlets import GreenletRunner
+from plugin.adapters.pools import POOLS, Pools
+from plugin.credentials import Credentials, read_credentials
+from plugin.errors import BadPlan, UnknownAgent, in_words
+from plugin.limiting import allowance
+from plugin.parameters import OrchestratorParameters, read_parameters
+
+__all__ = ["LOCAL_MODE", "Caller", "orchestrate", "run_request"]
+
+LOCAL_MODE = (
+    "No sidecar is configured: the run is kept in this process only. It can't be resumed, breakers and budgets do not "
+    "hold across processes, and there is no shared state."
+)
+_NO_AGENT = "There is no agent '"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls the tool, as far as Dify tells."""
+
+    user_id: str | None
+    app_id: str | None = None
+
+
+def orchestrate(
+    parameters: Mapping[str, Any], credentials: Mapping[str, Any], caller: Caller, pools: Pools = POOLS
+) -> Generator[Event, None, Report]:
+    """Run what *parameters* ask for, yielding what happens, and return how it ended.
+
+    Raises:
+        EnsembleError: parameters, plan or credentials can't be used, or the sidecar refuses to take part.
+        EngineError: another call with the same run_key has the run.
+
+    """
+    saved = read_credentials(credentials)
+    request = run_request(read_parameters(parameters), saved, caller, pools)
+    ledger = _ledger(saved, pools)
+    report = yield from run(request, ledger=ledger, runner=GreenletRunner())
+    if isinstance(ledger, FallbackLedger):
+        report = replace(report, warnings=(*report.warnings, *ledger.warnings))
+    return report
+
+
+def run_request(
+    parameters: OrchestratorParameters, credentials: Credentials, caller: Caller, pools: Pools
+) -> RunRequest:
+    """Return the engine's request for *parameters*.
+
+    Raises:
+        BadPlan: the plan or the team can't be run as written.
+
+    """
+    plan = _plan(parameters, credentials)
+    allowed = allowance(parameters.limits.lowered(plan.limits), credentials.ceilings)
+    return RunRequest(
+        plan=plan,
+        agents=_agents(plan, credentials, pools),
+        task=parameters.task,
+        inputs=parameters.inputs,
+        user=caller.user_id or "anonymous",
+        run_key=parameters.run_key,
+        trace_id=parameters.trace_id,
+        timeout_s=allowed.timeout_s,
+        max_parallel=allowed.max_parallel,
+        host_parallel=credentials.ceilings.host_parallel,
+        limits=allowed.budget,
+        fail_fast=parameters.fail_fast or plan.on_failure == "fail_fast",
+        warnings=(*allowed.warnings, *(() if credentials.sidecar else (LOCAL_MODE,))),
+    )
+
+
+def _plan(parameters: OrchestratorParameters, credentials: Credentials) -> Plan:
+    """Return the plan; whatever came as text may have lost its braces on the way through Dify's templates."""
+    try:
+        return read_plan(
+            parameters.plan,
+            agents=parameters.agents,
+            pattern=parameters.pattern,
+            synthesizer=parameters.synthesizer,
+            known=[app.name for app in credentials.app_keys],
+            inputs=parameters.inputs,
+            typed=True,
+        )
+    except PlanError as error:
+        unknown = all(fault.problem.startswith(_NO_AGENT) for fault in error.faults)
+        raise (UnknownAgent if unknown else BadPlan)(in_words(error.faults)) from None
+
+
+def _agents(plan: Plan, credentials: Credentials, pools: Pools) -> Mapping[str, Agent]:
+    """Return who works for each agent of *plan*."""
+    keys = {app.name: app for app in credentials.app_keys}
+    agents: dict[str, Agent] = {}
+    faults: list[Fault] = []
+    for name, spec in plan.agents.items():
+        match spec.ref:
+            case CredentialAgent(name=known):
+                agents[name] = pools.agent(keys[known])
+            case AppAgent():
+                faults.append(_not_callable(name, "is an app's id; apps are called by their keys."))
+            case _:
+                faults.append(_not_callable(name, "is a model; agents are apps, called by their keys."))
+    if faults:
+        raise BadPlan(in_words(faults))
+    return agents
+
+
+def _not_callable(name: str, problem: str) -> Fault:
+    fix = (
+        "Create an API key on the app's page API Access, add name = app-… to App keys in the plugin's credentials "
+        "(paste the whole list: saved keys are not shown), and name the agent by that name."
+    )
+    return Fault(field=f"agents.{name}", problem=problem, fix=fix)
+
+
+def _ledger(credentials: Credentials, pools: Pools) -> Ledger:
+    """Return the sidecar, with this process's book behind it, or the book alone."""
+    book = pools.book(credentials)
+    if credentials.sidecar is None:
+        return book
+    return FallbackLedger(pools.sidecar(credentials.sidecar), book, pools.absence(credentials.sidecar))

@@ -1,0 +1,20 @@
+"""The orchestrator tool: runs a team of Dify apps on one task."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from dify_plugin import Tool
+from dify_plugin.entities.tool import ToolInvokeMessage
+
+from plugin.messages import messages
+from plugin.service import Caller, orchestrate
+
+
+class OrchestratorTool(Tool):
+    """Gives one task to a team of agents and returns one answer."""
+
+    def _invoke(self, tool_parameters: dict[str, Any]) -> Generator[ToolInvokeMessage]:
+        caller = Caller(user_id=self.runtime.user_id, app_id=self.session.app_id)
+        yield from messages(self, orchestrate(tool_parameters, self.runtime.credentials, caller))
