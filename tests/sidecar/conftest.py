@@ -1,0 +1,77 @@
+"""A real Valkey for the whole session, a tenant of its own for every test, and the app on both."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from sidecar.app import create_app
+from sidecar.embedded import EmbeddedStore
+from sidecar.settings import Durability, Settings
+from sidecar.store.connection import Client, connect
+from sidecar.store.store import Store
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[EmbeddedStore]:
+    """A real server on a private socket."""
+    with tempfile.TemporaryDirectory(prefix="ens-") as folder:
+        server = EmbeddedStore(Path(folder) / "store", Durability.EVERYSEC)
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def redis(valkey: EmbeddedStore) -> Iterator[Client]:
+    """A client of that server."""
+    client = connect(valkey.url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def store(redis: Client) -> Store:
+    """The store under test."""
+    return Store(redis)
+
+
+@pytest.fixture
+def tenant() -> str:
+    """A tenant nobody else uses: tests share the server, not the data."""
+    return f"t-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def app(redis: Client, tenant: str) -> Flask:
+    """The app, with two tenants."""
+    tokens = {tenant: "token-of-the-tenant", f"{tenant}-other": "token-of-the-other-one"}
+    return create_app(Settings.from_environment({"ENSEMBLE_MAX_BODY_BYTES": "65536"}), redis, tokens)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A caller without a token."""
+    return app.test_client()
+
+
+@pytest.fixture
+def ask(client: FlaskClient) -> Callable[..., Any]:
+    """A caller with the tenant's token."""
+
+    def send(method: str, url: str, body: Any = None, token: str = "token-of-the-tenant", **more: Any) -> Any:
+        headers = {"Authorization": f"Bearer {token}", **more.pop("headers", {})}
+        if isinstance(body, str | bytes):
+            more |= {"data": body, "content_type": "application/json"}
+        elif body is not None:
+            more["json"] = body
+        return client.open(url, method=method, headers=headers, **more)
+
+    return send

@@ -1,0 +1,94 @@
+"""Settings: defaults, bad values, and the table in the documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sidecar.settings import BadSettingError, Durability, Settings, table, unknown
+
+
+def test_without_any_variable_there_is_a_safe_default_for_each() -> None:
+    """Nothing set: loopback, the sidecar's own store, a token made at the first start."""
+    chosen = Settings.from_environment({})
+
+    assert (chosen.host, chosen.port, chosen.redis_url, chosen.tokens) == ("127.0.0.1", 8787, None, None)
+    assert (chosen.workers, chosen.threads, chosen.max_body_bytes) == (2, 8, 32 * 2**20)
+    assert chosen.data_dir.is_absolute()
+
+
+def test_every_variable_is_read_and_an_empty_one_counts_as_not_set() -> None:
+    """Values arrive typed."""
+    chosen = Settings.from_environment(
+        {
+            "ENSEMBLE_REDIS_URL": "rediss://cache:6380/2",
+            "ENSEMBLE_HOST": "0.0.0.0",
+            "ENSEMBLE_PORT": "0",
+            "ENSEMBLE_WORKERS": "",
+            "ENSEMBLE_THREADS": "3",
+            "ENSEMBLE_DATA_DIR": "/var/lib/ensemble",
+            "ENSEMBLE_TOKENS": "a=aaaaaaaaaaaaaaaa==, b=bbbbbbbbbbbbbbbbbb",
+            "ENSEMBLE_DURABILITY": "strict",
+            "ENSEMBLE_MAX_BODY_BYTES": "2048",
+            "ENSEMBLE_LOG_LEVEL": "debug",
+        }
+    )
+
+    assert (chosen.redis_url, chosen.host, chosen.port) == ("rediss://cache:6380/2", "0.0.0.0", 0)
+    assert (chosen.workers, chosen.threads, chosen.data_dir) == (2, 3, Path("/var/lib/ensemble"))
+    assert chosen.tokens == {"a": "aaaaaaaaaaaaaaaa==", "b": "bbbbbbbbbbbbbbbbbb"}
+    assert (chosen.durability, chosen.max_body_bytes, chosen.log_level) == (Durability.STRICT, 2048, "DEBUG")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("ENSEMBLE_REDIS_URL", "localhost:6379", "redis://host:6379/0"),
+        ("ENSEMBLE_REDIS_URL", "redis://", "names no server"),
+        ("ENSEMBLE_PORT", "65536", "from 0 to 65535"),
+        ("ENSEMBLE_PORT", "-1", "from 0 to 65535"),
+        ("ENSEMBLE_WORKERS", "two", "from 1 to 64"),
+        ("ENSEMBLE_THREADS", "0", "from 1 to 256"),
+        ("ENSEMBLE_TOKENS", "justasecretwithoutaname", "Entry 1 is not name=token"),
+        ("ENSEMBLE_TOKENS", "a=short", "16-512"),
+        ("ENSEMBLE_TOKENS", "a=aaaaaaaaaaaaaaaa,a=bbbbbbbbbbbbbbbb", "stands twice"),
+        ("ENSEMBLE_TOKENS", "a=aaaaaaaaaaaaaaaa,b=aaaaaaaaaaaaaaaa", "same token"),
+        ("ENSEMBLE_TOKENS", "{a}=aaaaaaaaaaaaaaaa", "Entry 1"),
+        ("ENSEMBLE_DURABILITY", "always", "everysec or strict"),
+        ("ENSEMBLE_MAX_BODY_BYTES", "1e6", "from 1024"),
+        ("ENSEMBLE_LOG_LEVEL", "loud", "debug, info"),
+    ],
+)
+def test_a_bad_value_is_an_error_that_names_the_variable_and_the_fix(variable: str, value: str, says: str) -> None:
+    """Nothing starts on a guess."""
+    with pytest.raises(BadSettingError, match=says) as caught:
+        Settings.from_environment({variable: value})
+
+    assert str(caught.value).startswith(f"{variable}: ")
+
+
+def test_no_token_is_ever_shown() -> None:
+    """Neither in an error nor in the settings' own text."""
+    with pytest.raises(BadSettingError) as caught:
+        Settings.from_environment({"ENSEMBLE_TOKENS": "a=hush-hush-hush-hush,a=hush-hush-hush-more"})
+    good = Settings.from_environment({"ENSEMBLE_TOKENS": "a=hush-hush-hush-hush"})
+
+    assert "hush" not in str(caught.value) + repr(good)
+
+
+def test_a_variable_nobody_knows_is_told_with_its_near_match() -> None:
+    """A typo must not pass for a default."""
+    (said,) = unknown({"ENSEMBLE_REDIS_URI": "redis://x", "ENSEMBLE_PORT": "1", "PATH": "/bin"})
+
+    assert "ENSEMBLE_REDIS_URI" in said
+    assert "ENSEMBLE_REDIS_URL" in said
+
+
+def test_the_documentation_shows_the_same_table() -> None:
+    """docs/settings.md and the code tell the same variables, defaults and meanings, in order."""
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `ENSEMBLE_")]
+
+    expected = [f"| `{name}` | {f'`{default}`' if default else ''} | {meaning} |" for name, default, meaning in table()]
+    assert expected == rows
