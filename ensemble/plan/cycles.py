@@ -9,7 +9,10 @@ __all__ = ["find_cycles", "in_words"]
 
 
 def find_cycles(depends_on: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
-    """Return circles that share no step, until none is left; in each, every step waits for the next."""
+    """Return circles that share no step, until none is left; in each, every step waits for the next.
+
+    Each begins with the step that stands first in *depends_on*.
+    """
     left = dict(depends_on)
     cycles = []
     while True:
@@ -19,7 +22,10 @@ def find_cycles(depends_on: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]
             ).prepare()
         except CycleError as error:
             # The error lists each step before the one that waits for it, the first again at the end.
-            cycle = tuple(reversed(error.args[1][:-1]))
+            circle = tuple(reversed(error.args[1][:-1]))
+            first = min(map(list(left).index, circle))
+            start = circle.index(list(left)[first])
+            cycle = circle[start:] + circle[:start]
             cycles.append(cycle)
             left = {step: before for step, before in left.items() if step not in cycle}
         else:

@@ -151,7 +151,7 @@ class Fields:
         try:
             return BreakerPolicy.model_validate(
                 {
-                    key: int(item) if isinstance(item, float) and item == int(item) else item
+                    key: int(item) if isinstance(item, float) and item.is_integer() else item
                     for key, item in numbers.items()
                 }
             )

@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ensemble.plan.bounds import bounded
+from ensemble.plan.bounds import bounded, unreadable
 from ensemble.plan.cycles import find_cycles, in_words
 from ensemble.plan.declarations import Named, named_agents, parse_agents, read_agents, read_settings, read_tools
-from ensemble.plan.faults import Faults, folded
+from ensemble.plan.faults import Faults, folded, shortened
 from ensemble.plan.fields import MAX_TOKENS, Fields, at
 from ensemble.plan.lookup import Declaration, Directory
 from ensemble.plan.model import Defaults, Limits, OnFailure, Plan, Step
@@ -64,6 +64,10 @@ def read_plan(
 
 def _root(source: Any, faults: Faults) -> Any:
     data = parse_text(source, "plan", faults) if isinstance(source, str) else bounded(source, "plan")
+    if data is not None and not isinstance(data, Mapping | list):
+        raise unreadable(
+            "plan", f"'{shortened(data)}' is no plan.", "Write fields, such as agents: [a, b] or steps: [...]."
+        )
     return {"steps": data} if isinstance(data, list) else data
 
 

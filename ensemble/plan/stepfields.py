@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ensemble.plan.conditions import Condition, condition_references
@@ -34,7 +34,9 @@ class RawStep:
     """A step whose id and agent are known, and whose other fields are still to be read."""
 
     id: str
-    agent: str
+    """Its path where it has no id, or one that is taken, so that its other faults are found all the same."""
+    agent: str | None
+    """None where that fault is noted already."""
     agent_path: str
     path: str
     """Where the step stands."""
@@ -48,14 +50,10 @@ def raw_steps(data: Any, faults: Faults) -> list[RawStep]:
     for path, item in _listed(data, "steps", faults):
         fields = Fields(item, path, faults)
         step_id, agent = fields.name("id"), fields.name("agent")
-        name = step_id or agent
-        if name is None:
-            if not fields.has("id") and not fields.has("agent"):
-                faults.add(at(path, "id"), "The step has no id.", "Write {id: ..., agent: ...}.")
-            fields = Fields(None, path, faults)
-        else:
-            word, where = (agent, "agent") if agent else (name, "id")
-            found.append(RawStep(name, word, at(path, where), path, fields))
+        if not fields.has("id") and not fields.has("agent"):
+            faults.add(at(path, "id"), "The step has no id.", "Write {id: ..., agent: ...}.")
+        where = at(path, "agent" if agent else "id")
+        found.append(RawStep(step_id or agent or path, agent or step_id, where, path, fields))
     return _unique(found, faults)
 
 
@@ -72,14 +70,14 @@ def raw_nodes(data: Any, faults: Faults) -> list[RawStep]:
         config = Fields(fields.take("agent_config"), config_path, faults)
         word = config.text("app_id").strip()
         config.close()
-        if node_id is None:
-            if not outer.has("id"):
-                faults.add(at(path, "id"), "The node has no id.", "Write id: and a name.")
-        elif fields.has("agent_config") and not word:
+        if node_id is None and not outer.has("id"):
+            faults.add(at(path, "id"), "The node has no id.", "Write id: and a name.")
+        where = at(config_path, "app_id") if word else at(path, "id")
+        agent: str | None = word or node_id
+        if fields.has("agent_config") and not word:
             faults.add(at(config_path, "app_id"), "It is missing.", "Name the app, or leave agent_config out.")
-        else:
-            where = at(config_path, "app_id") if word else at(path, "id")
-            found.append(RawStep(node_id, word or node_id, where, path, fields))
+            agent = None
+        found.append(RawStep(node_id or path, agent, where, path, fields))
     return _unique(found, faults)
 
 
@@ -96,7 +94,7 @@ def read_step(raw: RawStep, ids: Collection[str], directory: Directory, texts: T
     settings = read_settings(fields)
     step = Step(
         id=raw.id,
-        agent=directory.find(raw.agent, raw.agent_path) or raw.agent,
+        agent=(raw.agent and directory.find(raw.agent, raw.agent_path)) or "",
         title=fields.text("title"),
         inputs=inputs,
         query=query,
@@ -124,14 +122,13 @@ def _unique(found: list[RawStep], faults: Faults) -> list[RawStep]:
     unique = []
     for raw in found:
         key = folded(raw.id)
-        if key in {START, TASK}:
-            faults.add(at(raw.path, "id"), f"'{raw.id}' is taken: it means the run's own.", "Call the step otherwise.")
-        elif key in taken:
-            fix = "Give every step an id of its own; case does not count."
-            faults.add(at(raw.path, "id"), f"The id '{raw.id}' is taken by {taken[key]}.", fix)
-        else:
+        if key not in {START, TASK} and key not in taken:
             taken[key] = raw.path
             unique.append(raw)
+            continue
+        problem = f"The id '{raw.id}' is taken by {taken[key]}." if key in taken else f"'{raw.id}' means the run's own."
+        faults.add(at(raw.path, "id"), problem, "Give every step an id of its own; case does not count.")
+        unique.append(replace(raw, id=raw.path))
     return unique
 
 

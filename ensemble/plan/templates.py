@@ -25,7 +25,7 @@ TASK = "task"
 
 HOW_TO_REFER = "Write {{ step.output }}, {{ start.input }} or {{ task }}; write \\{{ for the braces themselves."
 
-_BRACES = re.compile(r"(\\?)\{\{(.*?)\}\}", re.DOTALL)
+_BRACES = re.compile(r"\\\{\{|\{\{(.*?)\}\}", re.DOTALL)
 _QUOTED = r"""(?:"(?P<d{0}>[^"]+)"|'(?P<s{0}>[^']+)')"""
 _NAME = r"(?P<n{0}>[\w-]+)"
 _HEAD = re.compile(_QUOTED.format("") + "|" + _NAME.format(""))
@@ -134,20 +134,22 @@ def _written(part: str | int) -> str:
 
 def _braced(text: str) -> Iterator[str | Reference]:
     end = 0
+    words = ""
     for match in _BRACES.finditer(text):
-        before = text[end : match.start()]
+        words += text[end : match.start()]
         end = match.end()
-        if match[1]:
-            yield before + match[0][1:]
+        if match[1] is None:
+            words += "{{"
             continue
-        if before:
-            yield before
-        yield _reference(match[2])
+        if words:
+            yield words
+        words = ""
+        yield _reference(match[1])
     rest = text[end:]
-    if re.search(r"(?<!\\)\{\{", rest):
+    if "{{" in rest:
         raise BrokenTemplate(f"'{shortened(rest[rest.index('{{') :])}' is never closed with }}}}. {HOW_TO_REFER}")
-    if rest:
-        yield rest.replace(r"\{{", "{{")
+    if words + rest:
+        yield words + rest
 
 
 def _reference(inside: str) -> Reference:
