@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,7 +19,7 @@ __all__ = ["About", "Amounts", "Attempt", "Booking", "Breaker", "Defaults", "Run
 class Defaults:
     """What holds where an ask says nothing."""
 
-    breaker: BreakerPolicy = BreakerPolicy()
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
 
 class _Record(BaseModel):

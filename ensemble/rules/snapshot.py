@@ -134,6 +134,12 @@ class Draft:
             return self._written[address]
         return self.snapshot.text(address)
 
+    def fields(self, key: str) -> dict[str, str]:
+        """Return every document and counter of the hash *key*, documents as they will stand. Raises NotRead."""
+        fields: dict[str, str | None] = {**self.snapshot.fields(key)}
+        fields.update({address.field: text for address, text in self._written.items() if address.key == key})
+        return {field: text for field, text in fields.items() if text is not None}
+
     def put(self, address: Address, text: str | None) -> None:
         """Write the document at *address*; None deletes it. Raises NotRead: only what was read can be checked."""
         if self.snapshot.text(address) == text:

@@ -1,0 +1,125 @@
+"""The ledger of local mode: the sidecar's own rules over a dict in this process; nothing outlives it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+from ensemble.contract.exchange import Exchange, ExchangeAnswer
+from ensemble.contract.messages import AgentMessage
+from ensemble.contract.runs import RunView
+from ensemble.rules.addresses import ABOUT, LEASES, run_hash, run_key_at
+from ensemble.rules.exchange import Defaults, decide, wanted
+from ensemble.rules.log import run_log
+from ensemble.rules.records import About
+from ensemble.rules.snapshot import EVERY, Address, Changes, NotRead, Snapshot
+from ensemble.rules.views import run_view
+
+__all__ = ["CLOSED_KEPT", "Book"]
+
+CLOSED_KEPT = 100
+"""How many closed runs a book remembers, so that their run_key still answers."""
+
+
+class Book:
+    """Runs, budgets and breakers of this process. Safe to use from several threads or greenlets at once."""
+
+    def __init__(
+        self,
+        defaults: Defaults | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        closed_kept: int = CLOSED_KEPT,
+    ) -> None:
+        """Begin empty; *clock* tells unix seconds."""
+        self._defaults = defaults or Defaults()
+        self._clock = clock
+        self._closed_kept = closed_kept
+        self._lock = threading.Lock()
+        self._hashes: dict[str, dict[str, str]] = {}
+        self._expiries: dict[str, int] = {}
+        self._closed: dict[str, None] = {}
+
+    @property
+    def durable(self) -> Literal[False]:
+        """A book ends with its process."""
+        return False
+
+    def exchange(self, ask: Exchange) -> ExchangeAnswer:
+        """Settle, admit, open, renew, close.
+
+        Raises:
+            Conflict: a ticket is known with another body or not known at all.
+            UnknownRun: no such run was opened, or it was closed and forgotten.
+
+        """
+        with self._lock:
+            now_ms = self._now_ms()
+            values = self._read(wanted(ask))
+            while True:
+                try:
+                    answer, changes = decide(ask, Snapshot(now_ms, values), self._defaults)
+                except NotRead as more:
+                    values |= self._read(more.addresses)
+                else:
+                    self._commit(changes, now_ms)
+                    return answer
+
+    def run(self, run_id: str) -> RunView:
+        """Return the run as it stands. Raises UnknownRun."""
+        with self._lock:
+            return run_view(run_id, self._hashes.get(run_hash(run_id), {}), self._now_ms())
+
+    def log(self, run_id: str) -> tuple[AgentMessage, ...]:
+        """Return the run's messages in order. Raises UnknownRun."""
+        with self._lock:
+            return run_log(run_id, self._hashes.get(run_hash(run_id), {}))
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+    def _read(self, addresses: Iterable[Address]) -> dict[Address, str | None]:
+        values: dict[Address, str | None] = {}
+        for address in addresses:
+            fields = self._hashes.get(address.key, {})
+            values[address] = fields.get(address.field)
+            if address.field == EVERY:
+                values.update({Address(address.key, field): text for field, text in fields.items()})
+        return values
+
+    def _commit(self, changes: Changes, now_ms: int) -> None:
+        """Apply *changes*. Nobody comes between reading and writing here, so there is nothing to check."""
+        for (key, field), text in changes.puts.items():
+            self._hashes.setdefault(key, {})[field] = text
+        for key, field in changes.deletes:
+            self._hashes.get(key, {}).pop(field, None)
+        for (key, field), delta in changes.increments.items():
+            fields = self._hashes.setdefault(key, {})
+            fields[field] = str(int(fields.get(field, 0)) + delta)
+        for key, ms in changes.expiries.items():
+            self._expiries[key] = now_ms + ms
+        for (key, run_id), score in changes.index.items():
+            if key == LEASES:
+                self._closed.pop(run_id, None)
+                if score is None:
+                    self._closed[run_id] = None
+        if changes.expiries:
+            self._forget(now_ms)
+
+    def _forget(self, now_ms: int) -> None:
+        """Drop what has outlived its time, and the closed runs beyond the number kept, oldest first."""
+        for key in [key for key, until_ms in self._expiries.items() if until_ms <= now_ms]:
+            self._drop(key)
+        for run_id in list(self._closed)[: -self._closed_kept or None]:
+            del self._closed[run_id]
+            text = self._hashes.get(run_hash(run_id), {}).get(ABOUT)
+            if text is not None:
+                about = About.model_validate_json(text)
+                self._drop(run_key_at(about.run_key, about.fingerprint).key)
+            self._drop(run_hash(run_id))
+
+    def _drop(self, key: str) -> None:
+        self._hashes.pop(key, None)
+        self._expiries.pop(key, None)

@@ -1,0 +1,119 @@
+"""Admitting attempts: the budget first, then the breaker, and nothing written unless both say yes."""
+
+from __future__ import annotations
+
+from ensemble.contract.breakers import BreakerPolicy, BreakerState
+from ensemble.contract.exchange import Admission, AdmissionAsk, Decision, Why
+from ensemble.rules import breaker, budget, lease
+from ensemble.rules.addresses import run_at, run_hash
+from ensemble.rules.problems import Conflict
+from ensemble.rules.records import Amounts, Attempt, Breaker, Defaults, Run
+from ensemble.rules.snapshot import Address
+from ensemble.rules.working import Working
+
+__all__ = ["admit"]
+
+
+def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> Admission:
+    """Decide one ask for admission; *where* names it in the exchange.
+
+    Raises:
+        NotRead: as any look at the records.
+        Conflict: the ticket is known with another body.
+
+    """
+    known = work.attempt(ask.ticket)
+    if known is not None:
+        if known.ask != ask:
+            raise Conflict(f"{where}.ticket", f"{ask.ticket} was admitted with another body", "mint a new ticket")
+        return Admission(ticket=ask.ticket, decision=Decision.ADMITTED)
+    result = work.step(ask.step)
+    if result is not None:
+        return Admission(ticket=ask.ticket, decision=Decision.DONE, result=result)
+    after, verdict = budget.admit(
+        work.budget, work.run.limits, work.run.max_parallel, max_tokens=ask.max_tokens, timeout_ms=ask.timeout_ms
+    )
+    if verdict.reserved is None:
+        retry_after_ms = budget.RETRY_MS if verdict.decision is Decision.WAIT else None
+        return Admission(
+            ticket=ask.ticket,
+            decision=verdict.decision,
+            why=Why.BUDGET,
+            detail=verdict.detail,
+            retry_after_ms=retry_after_ms,
+        )
+    policy = ask.breaker or defaults.breaker
+    before, dead_runs = _without_the_dead(work, work.breaker(ask.identity), policy)
+    after_breaker, answer = breaker.admit(before, policy, work.now_ms, ask.ticket, work.run_id)
+    if answer.decision is not Decision.ADMITTED:
+        return _no(ask, answer)
+    for address in dead_runs:
+        work.draft.check(address)
+    work.put_breaker(ask.identity, after_breaker)
+    work.budget = after
+    _bound(work)
+    _record(work, ask, after_breaker.generation, verdict.reserved)
+    return Admission(ticket=ask.ticket, decision=Decision.ADMITTED)
+
+
+def _without_the_dead(work: Working, before: Breaker, policy: BreakerPolicy) -> tuple[Breaker, tuple[Address, ...]]:
+    """Return a full half-open breaker without the probes nobody waits for any more, and whose runs those were.
+
+    A probe lives as long as its run holds its ticket open and, for another's run, as that run's lease lasts.
+    """
+    if before.state is not BreakerState.HALF_OPEN or len(before.probes) < policy.half_open_probes:
+        return before, ()
+    work.draft.snapshot.require(run_at(run_id) for run_id in before.probes.values() if run_id != work.run_id)
+    dead = {ticket: run_id for ticket, run_id in before.probes.items() if not _lives(work, ticket, run_id)}
+    others = dict.fromkeys(run_at(run_id) for run_id in dead.values() if run_id != work.run_id)
+    return breaker.free(before, dead), tuple(others)
+
+
+def _lives(work: Working, ticket: str, run_id: str) -> bool:
+    if run_id == work.run_id:
+        return ticket in work.run.open
+    text = work.draft.text(run_at(run_id))
+    if text is None:
+        return False
+    run = Run.model_validate_json(text)
+    return ticket in run.open and lease.left_ms(run, work.now_ms) > 0
+
+
+def _no(ask: AdmissionAsk, answer: breaker.Verdict) -> Admission:
+    seconds = (answer.retry_after_ms or 0) / 1000
+    detail = (
+        f"{ask.agent} asked for time; its calls wait {seconds:.1f} s more"
+        if answer.why is Why.COOLING
+        else f"{ask.agent} is isolated after repeated failures; the next try may go out in {seconds:.1f} s"
+    )
+    return Admission(
+        ticket=ask.ticket,
+        decision=answer.decision,
+        why=answer.why,
+        detail=detail,
+        retry_after_ms=answer.retry_after_ms,
+    )
+
+
+def _bound(work: Working) -> None:
+    """Let the commit fail if others have spent meanwhile what was just reserved."""
+    key, limits = run_hash(work.run_id), work.run.limits
+    ms = None if limits.seconds is None else limits.seconds * 1000
+    for unit, limit in (("tokens", limits.tokens), ("calls", limits.calls), ("ms", ms)):
+        if limit is not None:
+            work.draft.bound((Address(key, f"{unit}_committed"), Address(key, f"{unit}_reserved")), limit)
+
+
+def _record(work: Working, ask: AdmissionAsk, generation: int, reserved: Amounts) -> None:
+    run = work.run
+    work.run = run.model_copy(update={"open": {**run.open, ask.ticket: ask.step}, "admitted": run.admitted + 1})
+    work.put_attempt(
+        Attempt(
+            ask=ask,
+            number=work.run.admitted,
+            epoch=run.epoch,
+            generation=generation,
+            reserved=reserved,
+            admitted_ms=work.now_ms,
+        )
+    )

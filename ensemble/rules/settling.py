@@ -1,0 +1,77 @@
+"""Settling attempts: what each used is booked, its breaker hears of it, its result becomes the step's."""
+
+from __future__ import annotations
+
+from ensemble.contract.exchange import Settlement
+from ensemble.contract.results import StepResult
+from ensemble.rules import breaker, budget
+from ensemble.rules.addresses import run_at
+from ensemble.rules.problems import Conflict
+from ensemble.rules.records import Attempt, Defaults
+from ensemble.rules.working import Working
+
+__all__ = ["settle"]
+
+
+def settle(work: Working, news: Settlement, where: str, defaults: Defaults, *, late: bool) -> None:
+    """Take the first news of how an attempt ended; any later ones change nothing.
+
+    *late*: the run is not the sender's any more, or is over. *where* names the settlement in the ask.
+
+    Raises:
+        NotRead: as any look at the records.
+        Conflict: the ticket was never admitted, or for another step.
+
+    """
+    attempt = work.attempt(news.ticket)
+    if attempt is None:
+        raise Conflict(f"{where}.ticket", f"{news.ticket} was never admitted", "settle only what was admitted")
+    if news.step != attempt.ask.step or (news.result is not None and news.result.step != attempt.ask.step):
+        raise Conflict(f"{where}.step", f"{news.ticket} was admitted for {attempt.ask.step!r}", "name that step")
+    if attempt.settlement is not None:
+        return
+    late = late or attempt.epoch != work.run.epoch
+    taken = news.result is not None and _take(work, news.result, late=late)
+    _tell_breaker(work, attempt, news, defaults)
+    tokens, reserved, booked = news.usage.tokens, attempt.reserved, attempt.booking
+    if booked is None:
+        work.budget, booking = budget.book(work.budget, reserved, tokens=tokens, took_ms=news.took_ms)
+    else:
+        work.budget, booking = budget.correct(work.budget, booked, reserved, tokens=tokens, took_ms=news.took_ms)
+    work.put_attempt(
+        attempt.model_copy(
+            update={
+                "settlement": news.model_copy(update={"result": None}),
+                "settled_ms": work.now_ms,
+                "booking": booking,
+                "result_taken": taken,
+            }
+        )
+    )
+    if news.ticket in work.run.open:
+        left = {ticket: step for ticket, step in work.run.open.items() if ticket != news.ticket}
+        work.run = work.run.model_copy(update={"open": left})
+
+
+def _take(work: Working, result: StepResult, *, late: bool) -> bool:
+    """Make *result* the step's; a late one only where there is none yet and nobody works on it again."""
+    if late:
+        if work.step(result.step) is not None or result.step in work.run.open.values():
+            return False
+        work.draft.check(run_at(work.run_id))
+    return work.put_step(result)
+
+
+def _tell_breaker(work: Working, attempt: Attempt, news: Settlement, defaults: Defaults) -> None:
+    """Let the agent's breaker judge the news by the policy the attempt was admitted under."""
+    identity = attempt.ask.identity
+    after = breaker.settle(
+        work.breaker(identity),
+        attempt.ask.breaker or defaults.breaker,
+        work.now_ms,
+        ticket=news.ticket,
+        generation=attempt.generation,
+        outcome=news.outcome,
+        retry_after_ms=news.retry_after_ms,
+    )
+    work.put_breaker(identity, after)

@@ -1,0 +1,130 @@
+"""Runs and breakers as they are shown, made from the fields as they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ensemble.contract.breakers import BreakerView
+from ensemble.contract.budgets import BudgetView
+from ensemble.contract.exchange import CloseRun
+from ensemble.contract.outcomes import Outcome
+from ensemble.contract.results import StepResult, Usage
+from ensemble.contract.runs import AttemptView, RunLine, RunView
+from ensemble.rules import lease
+from ensemble.rules.addresses import ABOUT, ANSWER, ATTEMPT, RUN, STEP, STEPS
+from ensemble.rules.budget import COUNTERS, Budget
+from ensemble.rules.problems import UnknownRun
+from ensemble.rules.records import About, Attempt, Breaker, Run, Steps
+
+__all__ = ["attempts_of", "breaker_view", "outcome_of", "results_of", "run_and_about", "run_line", "run_view"]
+
+
+def run_and_about(run_id: str, fields: Mapping[str, str]) -> tuple[Run, About]:
+    """Return who runs a run and what it is about. Raises UnknownRun."""
+    if RUN not in fields or ABOUT not in fields:
+        raise UnknownRun(run_id)
+    return Run.model_validate_json(fields[RUN]), About.model_validate_json(fields[ABOUT])
+
+
+def run_line(run_id: str, fields: Mapping[str, str]) -> RunLine:
+    """Return one run as a line of a list, from at least the fields ``run`` and ``about``. Raises UnknownRun."""
+    run, about = run_and_about(run_id, fields)
+    return RunLine(
+        run_id=run_id,
+        run_key=about.run_key,
+        trace_id=about.trace_id,
+        task=about.task,
+        pattern=about.pattern,
+        status=run.status,
+        opened_ms=run.opened_ms,
+        closed_ms=run.closed_ms,
+    )
+
+
+def run_view(run_id: str, fields: Mapping[str, str], now_ms: int) -> RunView:
+    """Return one run, whole, from all *fields* of its hash, counters as decimal digits. Raises UnknownRun."""
+    run, _ = run_and_about(run_id, fields)
+    told = CloseRun.model_validate_json(fields[ANSWER]) if ANSWER in fields else None
+    budget = Budget(*[int(fields.get(name, 0)) for name in COUNTERS])
+    return RunView(
+        **dict(run_line(run_id, fields)),
+        epoch=run.epoch,
+        lease_ms=lease.left_ms(run, now_ms),
+        steps=Steps.model_validate_json(fields[STEPS]).steps,
+        results=results_of(fields),
+        attempts=tuple(_attempt_view(attempt) for attempt in attempts_of(fields)),
+        answer=None if told is None else told.answer,
+        warnings=() if told is None else told.warnings,
+        limits=run.limits,
+        budget=BudgetView(
+            tokens_committed=budget.tokens_committed,
+            tokens_reserved=budget.tokens_reserved,
+            calls_committed=budget.calls_committed,
+            calls_reserved=budget.calls_reserved,
+            ms_committed=budget.ms_committed,
+            ms_reserved=budget.ms_reserved,
+            estimated=budget.estimated > 0,
+        ),
+    )
+
+
+def results_of(fields: Mapping[str, str]) -> tuple[StepResult, ...]:
+    """Return the results among the *fields* of a run: planned steps in the plan's order, then others by name."""
+    planned = [step.id for step in Steps.model_validate_json(fields[STEPS]).steps] if STEPS in fields else []
+    others = sorted(field.removeprefix(STEP) for field in fields if field.startswith(STEP))
+    return tuple(
+        StepResult.model_validate_json(fields[STEP + step])
+        for step in dict.fromkeys([*planned, *others])
+        if STEP + step in fields
+    )
+
+
+def attempts_of(fields: Mapping[str, str]) -> tuple[Attempt, ...]:
+    """Return the attempts among the *fields* of a run, in order of admission."""
+    found = (Attempt.model_validate_json(text) for field, text in fields.items() if field.startswith(ATTEMPT))
+    return tuple(sorted(found, key=lambda attempt: attempt.number))
+
+
+def outcome_of(attempt: Attempt) -> Outcome | None:
+    """Return how an attempt ended; None while it is under way, *uncertain* once it was given up as lost."""
+    if attempt.settlement is not None:
+        return attempt.settlement.outcome
+    return None if attempt.booking is None else Outcome.UNCERTAIN
+
+
+def breaker_view(identity: str, text: str, now_ms: int) -> BreakerView:
+    """Return one breaker from its document."""
+    breaker = Breaker.model_validate_json(text)
+    return BreakerView(
+        identity=identity,
+        state=breaker.state,
+        failures=breaker.failures,
+        successes=breaker.successes,
+        probes=len(breaker.probes),
+        generation=breaker.generation,
+        opened_ms=breaker.opened_ms,
+        cooling_ms=max(0, breaker.cooling_until_ms - now_ms),
+    )
+
+
+def _attempt_view(attempt: Attempt) -> AttemptView:
+    ask, news, booking = attempt.ask, attempt.settlement, attempt.booking
+    usage = Usage() if news is None else news.usage
+    if booking is not None and booking.estimated:
+        usage = usage.model_copy(update={"tokens": booking.spent.tokens, "estimated": True})
+    return AttemptView(
+        ticket=ask.ticket,
+        step=ask.step,
+        agent=ask.agent,
+        identity=ask.identity,
+        attempt=ask.attempt,
+        epoch=attempt.epoch,
+        content=ask.content,
+        admitted_ms=attempt.admitted_ms,
+        settled_ms=attempt.settled_ms,
+        outcome=outcome_of(attempt),
+        usage=usage,
+        took_ms=None if news is None else news.took_ms,
+        error=None if news is None else news.error,
+        remote=None if news is None else news.remote,
+    )

@@ -1,0 +1,124 @@
+"""One run and the breakers beside it while an exchange is decided: records in and out of a draft, each parsed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ensemble.contract.outcomes import Source, StepStatus
+from ensemble.contract.results import StepResult
+from ensemble.rules import breaker as breakers
+from ensemble.rules.addresses import (
+    BREAKERS,
+    LEASES,
+    attempt_at,
+    breaker_at,
+    run_at,
+    run_hash,
+    step_at,
+)
+from ensemble.rules.budget import COUNTERS, Budget
+from ensemble.rules.records import Attempt, Breaker, Run
+from ensemble.rules.snapshot import Address, Draft
+from ensemble.rules.views import results_of
+
+__all__ = ["BREAKER_TTL_MS", "Working", "counters_at"]
+
+BREAKER_TTL_MS = 24 * 3_600_000
+"""How long a breaker nothing happens to is kept, milliseconds; longer than any recovery timeout."""
+
+
+def counters_at(run_id: str) -> tuple[Address, ...]:
+    """Return the addresses of the counters of a run's budget."""
+    key = run_hash(run_id)
+    return tuple(Address(key, name) for name in COUNTERS)
+
+
+class Working:
+    """The records one exchange works on. Any look at one may raise NotRead."""
+
+    def __init__(self, draft: Draft, run_id: str, run: Run) -> None:
+        """Begin with *run* as it stands; :meth:`finish` writes what became of it."""
+        self.draft = draft
+        self.now_ms = draft.now_ms
+        self.run_id = run_id
+        self.run = run
+        counters = counters_at(run_id)
+        draft.snapshot.require(counters)
+        self.budget = self._budget = Budget(*[draft.snapshot.counter(address) for address in counters])
+        self._attempts: dict[str, Attempt | None] = {}
+        self._breakers: dict[str, Breaker] = {}
+        self._changed_attempts: set[str] = set()
+        self._changed_breakers: set[str] = set()
+
+    def attempt(self, ticket: str) -> Attempt | None:
+        """Return the attempt of *ticket*, None if there is none."""
+        if ticket not in self._attempts:
+            text = self.draft.text(attempt_at(self.run_id, ticket))
+            self._attempts[ticket] = None if text is None else Attempt.model_validate_json(text)
+        return self._attempts[ticket]
+
+    def put_attempt(self, attempt: Attempt) -> None:
+        """Keep *attempt* in place of what was there."""
+        self._attempts[attempt.ask.ticket] = attempt
+        self._changed_attempts.add(attempt.ask.ticket)
+
+    def breaker(self, identity: str) -> Breaker:
+        """Return the breaker of *identity*; an agent nobody knows has a closed one."""
+        if identity not in self._breakers:
+            text = self.draft.text(breaker_at(identity))
+            self._breakers[identity] = Breaker() if text is None else Breaker.model_validate_json(text)
+        return self._breakers[identity]
+
+    def put_breaker(self, identity: str, breaker: Breaker) -> None:
+        """Keep *breaker*; one that stayed the same is not written, so that a hot agent's callers do not collide."""
+        if breaker != self.breaker(identity):
+            self._breakers[identity] = breaker
+            self._changed_breakers.add(identity)
+
+    def free_probes(self, identity: str, tickets: Iterable[str]) -> None:
+        """Give back the probes' places of *tickets*, neutrally."""
+        self.put_breaker(identity, breakers.free(self.breaker(identity), tickets))
+
+    def step(self, step: str) -> StepResult | None:
+        """Return the result of *step*, None as long as it has none."""
+        text = self.draft.text(step_at(self.run_id, step))
+        return None if text is None else StepResult.model_validate_json(text)
+
+    def put_step(self, result: StepResult) -> bool:
+        """Keep *result* unless its step has succeeded already; say whether it was taken."""
+        before = self.step(result.step)
+        if before is not None and before.status is StepStatus.SUCCEEDED:
+            return False
+        self.draft.put(step_at(self.run_id, result.step), result.model_dump_json())
+        return True
+
+    def results(self) -> tuple[StepResult, ...]:
+        """Return the results of all steps in the order of the plan."""
+        return results_of(self.draft.fields(run_hash(self.run_id)))
+
+    def kept(self) -> tuple[StepResult, ...]:
+        """Return the results that a later epoch does not work for again: what agents gave."""
+        return tuple(
+            result
+            for result in self.results()
+            if result.status is StepStatus.SUCCEEDED and result.source is Source.AGENT
+        )
+
+    def finish(self) -> None:
+        """Write on the draft whatever has changed but the run itself."""
+        for ticket in self._changed_attempts:
+            attempt = self._attempts[ticket]
+            if attempt is not None:
+                self.draft.put(attempt_at(self.run_id, ticket), attempt.model_dump_json(exclude_defaults=True))
+        for identity in self._changed_breakers:
+            self.draft.put(breaker_at(identity), self._breakers[identity].model_dump_json(exclude_defaults=True))
+            self.draft.expire(breaker_at(identity).key, BREAKER_TTL_MS)
+            self.draft.rank(BREAKERS, identity, self.now_ms)
+        for name, address in zip(COUNTERS, counters_at(self.run_id), strict=True):
+            self.draft.add(address, getattr(self.budget, name) - getattr(self._budget, name))
+
+    def put_run(self) -> None:
+        """Write the run itself, which fences every earlier epoch, and its lease."""
+        self.draft.put(run_at(self.run_id), self.run.model_dump_json(exclude_defaults=True))
+        closed = self.run.closed_ms is not None
+        self.draft.rank(LEASES, self.run_id, None if closed else self.run.lease_until_ms)
