@@ -160,8 +160,8 @@ def _translated(host: str, line: Line) -> Iterator[None]:
 
 _WORDS: tuple[tuple[type[Exception], Callable[[str], str]], ...] = (
     (http_errors.NameResolutionError, lambda host: f"The name {host} is not known. Check the base URL."),
-    (http_errors.ConnectTimeoutError, lambda host: f"{host} did not accept a connection in time."),
     (http_errors.NewConnectionError, lambda host: f"{host} accepts no connections. Check the base URL and the server."),
+    (http_errors.ConnectTimeoutError, lambda host: f"{host} did not accept a connection in time."),
     (http_errors.ProxyError, lambda host: f"The proxy did not connect us to {host}. Check the proxy setting."),
     (http_errors.ReadTimeoutError, lambda host: f"{host} did not answer in time."),
     (TimeoutError, lambda host: f"{host} did not answer in time."),
@@ -170,7 +170,6 @@ _WORDS: tuple[tuple[type[Exception], Callable[[str], str]], ...] = (
         lambda host: f"{host} could not prove who it is (TLS). Check http or https, or set the CA bundle.",
     ),
     (http_errors.DecodeError, lambda host: f"{host} sent a body that can't be unpacked."),
-    (http_errors.IncompleteRead, lambda host: f"{host} closed the connection in the middle of its answer."),
     (http_errors.ProtocolError, lambda host: f"{host} closed the connection without a whole answer."),
 )
 

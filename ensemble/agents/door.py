@@ -76,26 +76,24 @@ class Door:
         return replace(facts, variables=parse_form(parameters))
 
     def _get(self, path: str, scope: CallScope, trace: Mapping[str, str], *, wanted: str) -> dict[str, Any] | Reply:
-        total_s = scope.left_s()
         try:
             with self.send("GET", path, None, scope, trace) as exchange:
                 body = exchange.read_all()
         except NoAnswer as error:
-            return replace(self.no_answer(error, scope, total_s), sent=False)
+            return replace(self.no_answer(error, scope), sent=False)
         answer = parse_json(body) if exchange.status == HTTPStatus.OK else None
         if isinstance(answer, dict) and wanted in answer:
             return answer
         judge = judge_foreign if exchange.status == HTTPStatus.OK else judge_response
         return failure(judge(exchange.status, exchange.headers, body, self.subject), sent=False)
 
-    def no_answer(self, error: NoAnswer, scope: CallScope, total_s: float) -> Reply:
+    def no_answer(self, error: NoAnswer, scope: CallScope) -> Reply:
         """Classify what the network did, seen with the call's own deadline and cancel."""
         if scope.cancelled:
             return Reply(outcome=Outcome.CANCELLED, message="The call was cancelled.", sent=error.sent)
         if scope.left_s() <= CLOSE_S and not error.too_large:
-            words = (
-                f"{self.subject} did not answer within {total_s:.3g} s. Give the step a longer timeout if it needs it."
-            )
+            time_s = f"{scope.timeout_s:.1f}".removesuffix(".0")
+            words = f"{self.subject} did not answer within {time_s} s. Give the step a longer timeout if it needs it."
             return Reply(outcome=Outcome.TIMED_OUT, message=words, retry_allowed=True, sent=error.sent)
         words = f"{self.subject} is unavailable: {error}"
         return Reply(outcome=Outcome.UNAVAILABLE, message=words, retry_allowed=not error.too_large, sent=error.sent)

@@ -7,7 +7,7 @@ what it refuses with 300 s of silence; so everything that can be known beforehan
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,7 +103,9 @@ def _checked(
     inputs = {name: _converted(declared[name], value) for name, value in _known(values).items() if name in declared}
     faults = [fault for variable in declared.values() if (fault := _fault(variable, inputs.get(variable.name)))]
     if faults:
-        return _rejected(f"{subject}: {' '.join(faults)} {_listing(declared.values())}")
+        missing = any(variable.required and inputs.get(variable.name) is None for variable in declared.values())
+        example = f" {_mapping(list(declared.values()))}" if missing else ""
+        return _rejected(f"{subject}: {' '.join(faults)} {_listing(declared.values())}{example}")
     strays = sorted(name for name in own if name not in declared)
     warnings: tuple[str, ...] = ()
     if strays:
@@ -146,7 +148,7 @@ def _variable(kind: str, spec: Mapping[str, Any]) -> Variable:
     )
 
 
-def _listing(variables: Any) -> str:
+def _listing(variables: Iterable[Variable]) -> str:
     listed = ", ".join(str(variable) for variable in variables)
     return f"It declares {listed}." if listed else "It declares no variables."
 
@@ -155,12 +157,13 @@ def _no_target(variables: Sequence[Variable], subject: str) -> str:
     if not variables:
         fix = "Add a text variable named task to its Start node, or give the step `inputs: {}` to run it without."
         return f"{subject} declares no variables, so it can't be given the task. {fix}"
-    wanted = [variable for variable in variables if variable.required] or list(variables)
+    return f"{subject} has no variable that is plainly meant for the task. {_listing(variables)} {_mapping(list(variables))}"
+
+
+def _mapping(variables: Sequence[Variable]) -> str:
+    wanted = [variable for variable in variables if variable.required] or variables
     mapping = ", ".join(f"{v.name}: {'"{{ task }}"' if v.is_text else '…'}" for v in wanted)
-    return (
-        f"{subject} has no variable that is plainly meant for the task. {_listing(variables)} "
-        f"Write into the step which gets what, for example `inputs: {{{mapping}}}`."
-    )
+    return f"Write into the step which gets what, for example `inputs: {{{mapping}}}`."
 
 
 def _rejected(message: str) -> Reply:

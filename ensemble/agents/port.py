@@ -70,6 +70,7 @@ class CallScope:
 
     def __init__(self, timeout_s: float, on_text: Callable[[str], None] | None = None) -> None:
         """Begin a call that may take *timeout_s* seconds from now; *on_text* gets each piece of streamed text."""
+        self.timeout_s = timeout_s
         self.deadline = time.monotonic() + timeout_s
         self._on_text = on_text
         self._lock = threading.Lock()

@@ -95,19 +95,16 @@ class ServiceApiAgent:
         self, mode: str, call: Call, given: Given, scope: CallScope, trace: Mapping[str, str], *, streaming: bool
     ) -> tuple[Reply, Verdict | None]:
         body = _run_body(mode, call, given, streaming=streaming)
-        total_s = scope.left_s()
         try:
             with self._door.send("POST", RUN_PATHS[mode], body, scope, trace) as exchange:
                 kind = exchange.headers.get("content-type", "")
                 if exchange.status == HTTPStatus.OK and kind.startswith("text/event-stream"):
-                    return self._read_stream(exchange, mode, call, scope, total_s)
+                    return self._read_stream(exchange, mode, call, scope)
                 return read_blocking(exchange.status, exchange.headers, exchange.read_all(), self._door.subject)
         except NoAnswer as error:
-            return self._door.no_answer(error, scope, total_s), None
+            return self._door.no_answer(error, scope), None
 
-    def _read_stream(
-        self, exchange: Exchange, mode: str, call: Call, scope: CallScope, total_s: float
-    ) -> tuple[Reply, Verdict | None]:
+    def _read_stream(self, exchange: Exchange, mode: str, call: Call, scope: CallScope) -> tuple[Reply, Verdict | None]:
         """Read until the outcome is known; a run left behind is stopped, for a closed connection stops nothing."""
         reader = StreamReader(self._door.subject, scope.text)
         try:
@@ -116,8 +113,8 @@ class ServiceApiAgent:
             _feed(reader, exchange, lambda: reader.settled)
         except NoAnswer as error:
             if not reader.ended and (scope.cancelled or scope.left_s() <= CLOSE_S):
-                reply = self._door.no_answer(error, scope, total_s)
-                hint = " Only keep-alives had come: its run may still be waiting for a worker." * reader.only_pings
+                reply = self._door.no_answer(error, scope)
+                hint = " No event of its run had come: it may still be waiting for a worker." * reader.only_pings
                 return replace(reply, message=reply.message + hint, remote=reader.remote), None
         finally:
             if task_id := reader.unfinished_task:

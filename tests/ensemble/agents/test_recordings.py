@@ -138,7 +138,41 @@ ROWS = [
 ]
 
 NOT_RUNS = frozenset(
-    ["wf-http:info", "cf-echo:info", "wf-http:parameters", "cf-echo:parameters", "wf-files:parameters", "params-with-user", "wf-http:meta", "cf-echo:meta", "wf-http:site", "cf-echo:site", "version-probe", "messages", "conversations", "conv-rename", "conv-delete", "feedback", "suggested", "run-detail", "run-detail-failed", "run-detail-unknown", "run-detail-badid", "logs", "upload", "upload-nofile", "upload-nouser", "upload-badext", "upload-toolarge", "err-get", "err-404", "stop-wf:stopcall", "stop-cf:stopcall", "stop-wf-otheruser:stopcall", "stop-unknown"]
+    [
+        "wf-http:info",
+        "cf-echo:info",
+        "wf-http:parameters",
+        "cf-echo:parameters",
+        "wf-files:parameters",
+        "params-with-user",
+        "wf-http:meta",
+        "cf-echo:meta",
+        "wf-http:site",
+        "cf-echo:site",
+        "version-probe",
+        "messages",
+        "conversations",
+        "conv-rename",
+        "conv-delete",
+        "feedback",
+        "suggested",
+        "run-detail",
+        "run-detail-failed",
+        "run-detail-unknown",
+        "run-detail-badid",
+        "logs",
+        "upload",
+        "upload-nofile",
+        "upload-nouser",
+        "upload-badext",
+        "upload-toolarge",
+        "err-get",
+        "err-404",
+        "stop-wf:stopcall",
+        "stop-cf:stopcall",
+        "stop-wf-otheruser:stopcall",
+        "stop-unknown",
+    ]
 )
 """Recordings of something other than running an app."""
 
