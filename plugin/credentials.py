@@ -108,7 +108,7 @@ def _app_keys(text: str, base: str, faults: list[Fault]) -> tuple[AppKey, ...]:
     if homeless and not base and not wrong:
         names = ", ".join(map(repr, homeless))
         fix = "Fill it in, such as http://api:5001/v1, or add @ https://host/v1 behind each key."
-        faults.append(_fault("Service API base URL", f"is empty, and {names} need it.", fix))
+        faults.append(_fault("Service API base URL", f"is empty, but it is the address of {names}.", fix))
     return tuple(AppKey(name=entry.name, key=entry.key, base_url=entry.base_url or default) for entry in entries)
 
 

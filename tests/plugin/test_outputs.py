@@ -1,0 +1,294 @@
+"""What a workflow sees of a run: text, variables, progress, or a failed node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from dify_plugin import Tool
+from dify_plugin.core.entities.message import SessionMessage
+from dify_plugin.core.server.__base.writer_entities import Event as WireEvent
+from dify_plugin.core.server.__base.writer_entities import StreamOutputMessage
+from dify_plugin.entities.tool import ToolInvokeMessage
+
+from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
+from ensemble.contract.results import ErrorInfo, StepResult, Usage
+from ensemble.engine.events import AnswerText, Event, Progress, Report
+from plugin.errors import EnsembleError, NoAgentSucceeded, RunCancelled, StepFailed
+from plugin.failing import hard_failure
+from plugin.messages import messages
+from plugin.outputs import VARIABLES, answer_text, result_entry, usage_entry, variables
+from plugin.sizing import MAX_MESSAGE_BYTES, plain
+
+GOOD = StepResult(
+    step="one",
+    agent="market",
+    status=StepStatus.SUCCEEDED,
+    text="fine",
+    data={"answer": "fine", "score": None},
+    source=Source.AGENT,
+    usage=Usage(tokens=5, price=Decimal("1E-7"), currency="USD"),
+    confidence=0.5,
+    sources=("a",),
+    attempts=1,
+    started_ms=0,
+    took_ms=12,
+)
+BAD = StepResult(
+    step="two",
+    agent="tech",
+    status=StepStatus.TIMED_OUT,
+    error=ErrorInfo(code=Outcome.TIMED_OUT, message="No answer\nwithin 3 s.", retry_allowed=True),
+    attempts=3,
+    started_ms=1,
+    took_ms=9000,
+)
+SKIPPED = StepResult(
+    step="three",
+    agent="writer",
+    status=StepStatus.SKIPPED,
+    error=ErrorInfo(code="upstream_failed", message="two failed."),
+)
+
+
+def a_report(results: Sequence[StepResult] = (GOOD,), **changes: Any) -> Report:
+    """Return a report on *results*."""
+    fields: dict[str, Any] = {
+        "status": RunStatus.SUCCEEDED,
+        "answer": "the answer",
+        "results": tuple(results),
+        "usage": Usage(tokens=5),
+        "warnings": ("careful",),
+        "trace_id": "t",
+        "run_id": "0" * 32,
+    }
+    return Report(**fields | changes)
+
+
+def test_a_result_has_all_its_fields() -> None:
+    """The price is text with all its digits, never in powers of ten; what the agent gave is passed on as it is."""
+    assert result_entry(GOOD) == {
+        "step": "one",
+        "agent": "market",
+        "status": "succeeded",
+        "text": "fine",
+        "data": {"answer": "fine", "score": None},
+        "source": "agent",
+        "usage": {"tokens": 5, "price": "0.0000001", "currency": "USD", "estimated": False},
+        "confidence": 0.5,
+        "sources": ["a"],
+        "attempts": 1,
+        "started_ms": 0,
+        "took_ms": 12,
+    }
+
+
+def test_fields_without_a_value_are_left_out() -> None:
+    """No null anywhere: Dify 1.9 refuses a variable that is None."""
+    assert result_entry(SKIPPED) == {
+        "step": "three",
+        "agent": "writer",
+        "status": "skipped",
+        "text": "",
+        "data": {},
+        "error": {"code": "upstream_failed", "message": "two failed.", "retry_allowed": False},
+        "usage": {"estimated": False},
+        "attempts": 0,
+        "took_ms": 0,
+    }
+
+
+def test_unknown_usage_is_not_zero() -> None:
+    """Nor is a known zero unknown."""
+    assert usage_entry(Usage()) == {"estimated": False}
+    assert usage_entry(Usage(tokens=0, price=Decimal("0.0012300"))) == {
+        "tokens": 0,
+        "price": "0.0012300",
+        "estimated": False,
+    }
+
+
+def test_the_variables_of_a_run() -> None:
+    """Each one is there, and none is None."""
+    sent = variables(a_report([GOOD, BAD, SKIPPED], status=RunStatus.PARTIAL))
+
+    assert tuple(sent) == VARIABLES
+    assert sent["status"] == "partial"
+    assert [entry["step"] for entry in sent["results"]] == ["one", "two", "three"]
+    assert sent["errors"][0] == {
+        "step": "two",
+        "agent": "tech",
+        "status": "timed_out",
+        "code": "timed_out",
+        "message": "No answer\nwithin 3 s.",
+        "retry_allowed": True,
+    }
+    assert sent["warnings"] == ["careful"]
+    assert sent["run_url"] == ""
+    assert all(type(value) in (str, list, dict) for value in sent.values())
+
+
+def test_the_text_names_each_agent_that_failed_in_a_line() -> None:
+    """What was skipped only because another failed is the other's story."""
+    text = answer_text(a_report([GOOD, BAD, SKIPPED]))
+
+    assert text == "the answer\n\n[tech (two) timed_out: No answer within 3 s.]"
+
+
+def test_what_json_can_spell_but_utf8_cannot_is_replaced() -> None:
+    """An agent's answer may hold half of a character or a number that is none; the SDK could not write either."""
+    odd = {"a": "x\ud800", "b": [float("nan"), float("inf")], "c": (1, True), 3: Decimal(2)}
+
+    assert plain(odd) == {"a": "x?", "b": [None, None], "c": [1, True], "3": "2"}
+
+
+def written(message: ToolInvokeMessage) -> int:
+    """Return how many bytes the SDK writes for *message*."""
+    session = SessionMessage(type=SessionMessage.Type.STREAM, data=message.model_dump())
+    out = StreamOutputMessage(event=WireEvent.SESSION, session_id="s" * 64, data=session.model_dump())
+    return len(out.model_dump_json().encode())
+
+
+class Anybody(Tool):
+    """A tool that says what it is told to."""
+
+    def _invoke(self, tool_parameters: dict[str, Any]) -> Generator[ToolInvokeMessage]:
+        raise NotImplementedError
+
+
+def told(report: Report, *events: Event) -> list[ToolInvokeMessage]:
+    """Return the messages for a run with *events* that ends with *report*."""
+
+    def run() -> Generator[Event, None, Report]:
+        yield from events
+        return report
+
+    return list(messages(Anybody.from_credentials({}), run()))
+
+
+def said(sent: list[ToolInvokeMessage]) -> dict[str, Any]:
+    """Return what Dify makes of *sent*: text and streamed variables joined, the others as they are."""
+    outputs: dict[str, Any] = {"text": ""}
+    for message in sent:
+        body = json.loads(message.model_dump_json())["message"]
+        if "text" in body:
+            outputs["text"] += body["text"]
+        elif body["stream"]:
+            outputs[body["variable_name"]] = outputs.get(body["variable_name"], "") + body["variable_value"]
+        else:
+            assert body["variable_name"] not in outputs
+            outputs[body["variable_name"]] = body["variable_value"]
+    return outputs
+
+
+def test_progress_is_streamed_a_line_an_event() -> None:
+    """Then the text, then the variables; there is no JSON message."""
+    sent = told(a_report(), Progress("one started"), Progress("one succeeded"))
+
+    kinds = [message.type.value for message in sent]
+    assert kinds == ["variable", "variable", "text", *["variable"] * len(VARIABLES)]
+    assert said(sent)["progress"] == "one started\none succeeded\n"
+    assert said(sent)["text"] == "the answer"
+
+
+def test_a_run_without_a_word_still_has_its_progress() -> None:
+    """A declared variable that is never sent would be null."""
+    assert said(told(a_report()))["progress"] == ""
+
+
+def test_streamed_text_is_not_said_twice() -> None:
+    """The rest follows; where an attempt was given up in the middle, the whole answer does."""
+    assert said(told(a_report(), AnswerText("the "), AnswerText("ans")))["text"] == "the answer"
+    assert said(told(a_report(), AnswerText("oth")))["text"] == "oth\n\nthe answer"
+
+
+@dataclass(frozen=True)
+class Big:
+    """Results too long for one line, and what must be left of them."""
+
+    results: list[StepResult]
+    kept: int
+
+
+def big(**fields: Any) -> StepResult:
+    """Return a succeeded result with *fields*."""
+    return GOOD.model_copy(update=fields)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Big([big(text="x" * 6_000_000)], 1),
+        Big([big(text="\x00" * 1_500_000, data={"a": "\x01" * 1_000_000})], 1),
+        Big([big(data={"rows": list(range(2_000_000))}), GOOD], 2),
+        Big([big(data={f"key{n}": "市" * 50 for n in range(20_000)})], 1),
+        Big([big(sources=tuple({"url": "u" * 100} for _ in range(50_000)))], 1),
+        Big([big(step=f"s{n}", text="y" * 3000) for n in range(2000)], 2000),
+        Big([BAD.model_copy(update={"error": ErrorInfo(code=Outcome.REJECTED, message="m" * 4096)})] * 2000, 2000),
+    ],
+)
+def test_no_line_is_ever_longer_than_the_daemon_bears(case: Big) -> None:
+    """The answer is whole all the same, every step is still named, and a warning tells of the cut."""
+    sent = told(a_report(case.results, answer="z" * 3_000_000, status=RunStatus.PARTIAL), Progress("p" * 3_000_000))
+
+    assert max(map(written, sent)) <= MAX_MESSAGE_BYTES
+    outputs = said(sent)
+    assert outputs["text"].startswith("z" * 3_000_000)
+    assert len(outputs["results"]) == case.kept
+    assert "too long for one message" in outputs["warnings"][-1]
+
+
+def test_results_that_fit_are_passed_on_whole() -> None:
+    """Nothing is cut before it must be."""
+    outputs = said(told(a_report([big(text="x" * 900_000)])))
+
+    assert outputs["results"][0]["text"] == "x" * 900_000
+    assert outputs["warnings"] == ["careful"]
+
+
+@pytest.mark.parametrize(
+    ("report", "kind", "words"),
+    [
+        (
+            a_report([BAD, SKIPPED], status=RunStatus.FAILED, failed_hard=True),
+            NoAgentSucceeded,
+            "- tech (step two): timed_out: No answer",
+        ),
+        (
+            a_report([BAD], status=RunStatus.TIMED_OUT, failed_hard=True),
+            NoAgentSucceeded,
+            "No agent succeeded before the run's time ended",
+        ),
+        (a_report([GOOD, BAD], status=RunStatus.FAILED, failed_hard=True), StepFailed, "on_failure is fail_fast"),
+        (a_report([GOOD, BAD], status=RunStatus.CANCELLED, failed_hard=True), RunCancelled, "was cancelled"),
+    ],
+)
+def test_a_hard_failure_fails_the_node_and_says_why(report: Report, kind: type[EnsembleError], words: str) -> None:
+    """The exception's name and text are all a builder sees, so each failure and each warning stands there."""
+    with pytest.raises(kind) as caught:
+        told(report, Progress("it began"))
+
+    assert words in str(caught.value)
+    assert "tech" in str(caught.value)
+    assert "careful" in str(caught.value)
+
+
+def test_everything_else_is_data() -> None:
+    """Also a run whose time ended, as long as somebody succeeded."""
+    assert hard_failure(a_report([GOOD, BAD], status=RunStatus.TIMED_OUT)) is None
+    assert said(told(a_report([GOOD, BAD], status=RunStatus.TIMED_OUT)))["status"] == "timed_out"
+
+
+def test_a_failure_of_many_is_still_short() -> None:
+    """Dify shows the text in a small box and stores it with the node."""
+    many = a_report([BAD.model_copy(update={"step": f"s{n}"}) for n in range(500)], failed_hard=True)
+
+    failure = hard_failure(many)
+
+    assert failure is not None
+    assert "… and 480 more" in str(failure)
+    assert len(str(failure)) < 50_000
