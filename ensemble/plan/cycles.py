@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 __all__ = ["find_cycles", "in_words"]
 
 
-def find_cycles(depends_on: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
-    """Return circles that share no step, until none is left; in each, every step waits for the next.
+def find_cycles(depends_on: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, ...]]:
+    """Yield circles that share no step, until none is left; in each, every step waits for the next.
 
     Each begins with the step that stands first in *depends_on*.
     """
     left = dict(depends_on)
-    cycles = []
     while True:
         try:
             TopologicalSorter(
@@ -26,10 +25,10 @@ def find_cycles(depends_on: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]
             first = min(map(list(left).index, circle))
             start = circle.index(list(left)[first])
             cycle = circle[start:] + circle[:start]
-            cycles.append(cycle)
+            yield cycle
             left = {step: before for step, before in left.items() if step not in cycle}
         else:
-            return cycles
+            return
 
 
 def in_words(cycle: Sequence[str]) -> str:

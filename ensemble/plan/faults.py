@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from ensemble.contract.problems import Fault
 
@@ -12,6 +13,12 @@ __all__ = ["Faults", "PlanError", "folded", "nearest", "shortened", "suggestion"
 
 LISTED = 12
 """How many known names a message lists before it says how many more there are."""
+
+MAX_FAULTS = 200
+"""How many faults are told at once; whoever has more has one cause for most of them."""
+
+COMPARED = 500
+"""With how many known names an unknown one is compared."""
 
 QUOTED = 60
 """How many characters of a user's own text a message quotes."""
@@ -33,8 +40,16 @@ class Faults:
         self.found: list[Fault] = []
 
     def add(self, field: str, problem: str, fix: str = "") -> None:
-        """Note that *field* is wrong and what to do about it."""
+        """Note that *field* is wrong and what to do about it.
+
+        Raises:
+            PlanError: there are :data:`MAX_FAULTS` by now.
+
+        """
         self.found.append(Fault(field=field, problem=problem, fix=fix))
+        if len(self.found) == MAX_FAULTS:
+            more = Fault(field="plan", problem="There may be more.", fix="Mend these first.")
+            raise PlanError([*self.found, more])
 
     def stop(self) -> None:
         """Raise what was found.
@@ -54,7 +69,7 @@ def folded(name: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known name that *word* probably means."""
-    by_key = {folded(name): name for name in known}
+    by_key = {folded(name): name for name in islice(known, COMPARED)}
     close = difflib.get_close_matches(folded(word), list(by_key), n=1, cutoff=0.6)
     return by_key[close[0]] if close else None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import count
 
 from ensemble.plan.faults import folded
 from ensemble.plan.joins import Join, JoinKind
@@ -21,12 +22,15 @@ def team_steps(pattern: str, team: Sequence[str], *, carry_all: bool) -> tuple[S
     An agent that is named twice is called twice, the second time as ``name_2``. With *carry_all*, each step of a row is
     given all answers before it.
     """
-    steps: list[Step] = []
+    ids: list[str] = []
+    taken: set[str] = set()
+    steps = []
     for agent in team:
-        step = Step(id=_free(agent, steps), agent=agent)
-        if pattern == "sequential" and steps:
-            before = tuple(step.id for step in steps) if carry_all else (steps[-1].id,)
-            step = replace(step, depends_on=(steps[-1].id,), carries=before)
+        step = Step(id=_free(agent, taken), agent=agent)
+        if pattern == "sequential" and ids:
+            step = replace(step, depends_on=(ids[-1],), carries=tuple(ids) if carry_all else (ids[-1],))
+        ids.append(step.id)
+        taken.add(folded(step.id))
         steps.append(step)
     return tuple(steps)
 
@@ -36,14 +40,14 @@ def with_synthesizer(steps: tuple[Step, ...], agent: str, sources: tuple[str, ..
 
     One failed agent does not sink the synthesis: it begins if at least one succeeded.
     """
-    step_id = _free(agent, steps)
+    step_id = _free(agent, {folded(step.id) for step in steps})
     last = Step(id=step_id, agent=agent, depends_on=sources, carries=sources, join=Join(JoinKind.ALL_DONE))
     return (*steps, last), step_id
 
 
-def _free(name: str, steps: Sequence[Step]) -> str:
-    taken = {folded(step.id) for step in steps}
-    if folded(name) not in taken:
+def _free(name: str, taken: Collection[str]) -> str:
+    """Return *name*, or with the first number behind it that is free; cut so that it stays a name."""
+    key = folded(name)
+    if key not in taken:
         return name
-    number = next(n for n in range(2, len(steps) + 3) if folded(f"{name[:59]}_{n}") not in taken)
-    return f"{name[:59]}_{number}"
+    return next(f"{name[:59]}_{n}" for n in count(2) if folded(f"{name[:59]}_{n}") not in taken)

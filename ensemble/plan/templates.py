@@ -25,7 +25,6 @@ TASK = "task"
 
 HOW_TO_REFER = "Write {{ step.output }}, {{ start.input }} or {{ task }}; write \\{{ for the braces themselves."
 
-_BRACES = re.compile(r"\\\{\{|\{\{(.*?)\}\}", re.DOTALL)
 _QUOTED = r"""(?:"(?P<d{0}>[^"]+)"|'(?P<s{0}>[^']+)')"""
 _NAME = r"(?P<n{0}>[\w-]+)"
 _HEAD = re.compile(_QUOTED.format("") + "|" + _NAME.format(""))
@@ -133,23 +132,24 @@ def _written(part: str | int) -> str:
 
 
 def _braced(text: str) -> Iterator[str | Reference]:
+    # Searched by hand: a regular expression would look for the end of every opening again.
     end = 0
     words = ""
-    for match in _BRACES.finditer(text):
-        words += text[end : match.start()]
-        end = match.end()
-        if match[1] is None:
-            words += "{{"
+    while (start := text.find("{{", end)) >= 0:
+        if start and text[start - 1] == "\\":
+            words += text[end : start - 1] + "{{"
+            end = start + 2
             continue
-        if words:
+        close = text.find("}}", start)
+        if close < 0:
+            raise BrokenTemplate(f"'{shortened(text[start:])}' is never closed with }}}}. {HOW_TO_REFER}")
+        if words := words + text[end:start]:
             yield words
         words = ""
-        yield _reference(match[1])
-    rest = text[end:]
-    if "{{" in rest:
-        raise BrokenTemplate(f"'{shortened(rest[rest.index('{{') :])}' is never closed with }}}}. {HOW_TO_REFER}")
-    if words + rest:
-        yield words + rest
+        yield _reference(text[start + 2 : close])
+        end = close + 2
+    if words := words + text[end:]:
+        yield words
 
 
 def _reference(inside: str) -> Reference:

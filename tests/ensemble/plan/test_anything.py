@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,3 +102,16 @@ def test_a_good_plan_waits_for_exactly_what_it_names_and_refers_to(steps: list[d
 
     assert [set(step.depends_on) for step in plan.steps] == expected
     assert set(plan.leaves()) == {step["id"] for step in steps} - set().union(*expected)
+
+
+def test_the_first_two_hundred_faults_are_enough() -> None:
+    with pytest.raises(PlanError) as caught:
+        read_plan({"steps": [{"id": f"s{n}", "agent": "x", "depends_on": [f"t{n}"]} for n in range(2000)]}, known=["a"])
+
+    assert len(caught.value.faults) == 201
+    assert caught.value.faults[-1].problem == "There may be more."
+
+
+def test_a_text_of_nothing_but_openings_is_refused_in_linear_time() -> None:
+    with pytest.raises(PlanError, match="never closed"):
+        read_plan({"steps": [{"id": "a", "query": "{{" * 500_000}]}, known=["a"])
