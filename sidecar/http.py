@@ -55,7 +55,8 @@ def serve(app: Flask, endpoint: Endpoint[Any, Any], handler: Handler) -> None:
         params = _params(params_type, in_path) if has_params or request.args else params_type()
         ask = _body(ask_type) if ask_type else None
         answer = handler(g.get("tenant", ""), params, ask)
-        return Response(answer.model_dump_json(exclude_none=True), mimetype="application/json")
+        # Whole, nulls included: a field left out would be read back as its default.
+        return Response(answer.model_dump_json(), mimetype="application/json")
 
     app.url_map.converters["rest"] = _Rest
     path = endpoint.path.replace("{" + HOLDS_SLASHES + "}", "<rest:" + HOLDS_SLASHES + ">")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ensemble.contract.breakers import BreakerList, BreakerParams, BreakerView
 from ensemble.contract.problems import Fault
 from ensemble.rules.addresses import BREAKERS, breaker_at
-from ensemble.rules.records import Breaker
 from ensemble.rules.snapshot import Snapshot
+from ensemble.rules.views import breaker_view
 from sidecar.errors import NotFound
 from sidecar.store.connection import store_errors
 from sidecar.store.keys import full_key
@@ -44,21 +44,8 @@ class Breakers:
         def look(snapshot: Snapshot) -> list[BreakerView | None]:
             texts = [snapshot.text(address) for address in wanted]
             return [
-                _view(identity, Breaker.model_validate_json(text), snapshot.now_ms) if text else None
+                breaker_view(identity, text, snapshot.now_ms) if text else None
                 for identity, text in zip(identities, texts, strict=True)
             ]
 
         return self._store.look(tenant, look, wanted)
-
-
-def _view(identity: str, breaker: Breaker, now_ms: int) -> BreakerView:
-    return BreakerView(
-        identity=identity,
-        state=breaker.state,
-        failures=breaker.failures,
-        successes=breaker.successes,
-        probes=len(breaker.probes),
-        generation=breaker.generation,
-        opened_ms=breaker.opened_ms,
-        cooling_ms=max(0, breaker.cooling_until_ms - now_ms),
-    )

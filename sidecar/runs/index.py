@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ensemble.contract.runs import RunLine, RunList, RunsParams
-from ensemble.rules.addresses import ABOUT, RUNS, run_at
-from ensemble.rules.records import About, Run
+from ensemble.rules.addresses import ABOUT, RUN, RUNS, run_at
+from ensemble.rules.problems import UnknownRun
 from ensemble.rules.snapshot import Snapshot
+from ensemble.rules.views import run_line
 from sidecar.store.connection import store_errors
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store
@@ -58,12 +59,10 @@ class RunIndex:
         return list(dict.fromkeys([*ids, *same])), last
 
     def _lines(self, tenant: str, ids: list[str]) -> list[RunLine | None]:
-        wanted = [run_at(run_id, *field) for run_id in ids for field in ((), (ABOUT,))]
+        wanted = [run_at(run_id, field) for run_id in ids for field in (RUN, ABOUT)]
 
         def look(snapshot: Snapshot) -> list[RunLine | None]:
-            return [
-                _line(run_id, snapshot.text(run_at(run_id)), snapshot.text(run_at(run_id, ABOUT))) for run_id in ids
-            ]
+            return [_line(run_id, snapshot) for run_id in ids]
 
         return self._store.look(tenant, look, wanted)
 
@@ -74,17 +73,9 @@ class RunIndex:
                 self._store.redis.zrem(key, *gone)
 
 
-def _line(run_id: str, run_text: str | None, about_text: str | None) -> RunLine | None:
-    if run_text is None or about_text is None:
+def _line(run_id: str, snapshot: Snapshot) -> RunLine | None:
+    texts = {field: snapshot.text(run_at(run_id, field)) for field in (RUN, ABOUT)}
+    try:
+        return run_line(run_id, {field: text for field, text in texts.items() if text is not None})
+    except UnknownRun:
         return None
-    run, about = Run.model_validate_json(run_text), About.model_validate_json(about_text)
-    return RunLine(
-        run_id=run_id,
-        run_key=about.run_key,
-        trace_id=about.trace_id,
-        task=about.task,
-        pattern=about.pattern,
-        status=run.status,
-        opened_ms=run.opened_ms,
-        closed_ms=run.closed_ms,
-    )

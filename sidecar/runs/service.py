@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from ensemble.rules.views import run_log, run_view
-
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.problems import Fault
 from ensemble.contract.runs import RunList, RunLog, RunParams, RunsParams, RunView
+from ensemble.rules.addresses import run_hash
 from ensemble.rules.exchange import Conflict, Defaults, UnknownRun, decide, wanted
+from ensemble.rules.log import run_log
+from ensemble.rules.snapshot import EVERY, Address, Snapshot
+from ensemble.rules.views import run_view
 from sidecar import errors
 from sidecar.runs.index import RunIndex
 from sidecar.store.store import Store
@@ -42,21 +44,32 @@ class Runs:
 
     def get(self, tenant: str, params: RunParams) -> RunView:
         """Return one run, whole. Raises NotFound."""
+        fields, now_ms = self._whole(tenant, params.run_id)
         try:
-            return self._store.look(tenant, lambda snapshot: run_view(params.run_id, snapshot))
+            return run_view(params.run_id, fields, now_ms)
         except UnknownRun as error:
             raise _unknown(error) from error
 
     def log(self, tenant: str, params: RunParams) -> RunLog:
         """Return a run's messages in order. Raises NotFound."""
+        fields, _ = self._whole(tenant, params.run_id)
         try:
-            return self._store.look(tenant, lambda snapshot: run_log(params.run_id, snapshot))
+            return RunLog(messages=run_log(params.run_id, fields))
         except UnknownRun as error:
             raise _unknown(error) from error
 
     def page(self, tenant: str, params: RunsParams) -> RunList:
         """Return a page of the runs, newest first."""
         return self._index.page(tenant, params)
+
+    def _whole(self, tenant: str, run_id: str) -> tuple[dict[str, str], int]:
+        """Return every field of a run's hash, and the store's clock in unix milliseconds."""
+        key = run_hash(run_id)
+
+        def look(snapshot: Snapshot) -> tuple[dict[str, str], int]:
+            return snapshot.fields(key), snapshot.now_ms
+
+        return self._store.look(tenant, look, (Address(key, EVERY),))
 
 
 def _unknown(error: UnknownRun) -> errors.NotFound:

@@ -23,12 +23,13 @@ local version, number = 0, 0
 if known[1] then
   local digits
   version, digits = string.match(known[1], '^(%d+)\n(-?%d+)$')
-  if not digits or #digits > 17 or math.abs(tonumber(digits)) > bound then
+  -- A number beyond the bound is rounded when it is read, or is too large.
+  if not digits or string.format('%.0f', tonumber(digits)) ~= digits or math.abs(tonumber(digits)) > bound then
     return {0, tonumber(string.match(known[1], '^%d+'))}
   end
   version, number = tonumber(version), tonumber(digits)
 else
-  local count = redis.call('HLEN', hash)
+  local count = redis.call('HLEN', hash) - (known[2] and 1 or 0) - (known[3] and 1 or 0)
   if count >= most then
     return {-1, count}
   end

@@ -23,7 +23,7 @@ if expected ~= '' and tonumber(expected) ~= version then
   return {0, version}
 end
 if version == 0 then
-  local count = redis.call('HLEN', hash)
+  local count = redis.call('HLEN', hash) - (known[2] and 1 or 0) - (known[3] and 1 or 0)
   if count >= most then
     return {-1, count}
   end

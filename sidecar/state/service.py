@@ -101,7 +101,7 @@ class State:
             )
         expected = "" if ask.expected_version is None else ask.expected_version
         done, version = _PUT.run(
-            self._redis, [_hash(tenant, at)], [at.key, _json(ask.value), expected, ask.ttl_s * 1000, _room()]
+            self._redis, [_hash(tenant, at)], [at.key, _json(ask.value), expected, ask.ttl_s * 1000, MOST_VALUES]
         )
         if done < 0:
             raise _full(at)
@@ -120,7 +120,7 @@ class State:
         """
         _may_write(at, ask.writer)
         done, version, *number = _INCREMENT.run(
-            self._redis, [_hash(tenant, at)], [at.key, ask.by, ask.ttl_s * 1000, _room()]
+            self._redis, [_hash(tenant, at)], [at.key, ask.by, ask.ttl_s * 1000, MOST_VALUES]
         )
         if done == -1:
             raise _full(at)
@@ -156,10 +156,6 @@ class State:
 def _hash(tenant: str, at: StateParams | NamespaceParams) -> str:
     # A trace id holds no colon, so no two namespaces share a key.
     return full_key(tenant, f"state:{at.trace_id}:{at.namespace}")
-
-
-def _room() -> int:
-    return MOST_VALUES + len(OWN_FIELDS)
 
 
 def _may_write(at: StateParams, writer: str) -> None:

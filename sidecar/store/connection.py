@@ -41,10 +41,10 @@ class Client(Protocol):
     def zrevrangebyscore(
         self,
         name: str,
-        max: str | int,
-        min: str | int,
+        max: str | int,  # noqa: A002 -- redis-py's name
+        min: str | int,  # noqa: A002 -- redis-py's name
         start: int | None = None,
-        num: int | None = None,  # noqa: A002 -- redis-py's names
+        num: int | None = None,
         *,
         withscores: bool = False,
     ) -> Any:

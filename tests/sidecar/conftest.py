@@ -66,8 +66,11 @@ def client(app: Flask) -> FlaskClient:
 def ask(client: FlaskClient) -> Callable[..., Any]:
     """A caller with the tenant's token."""
 
-    def send(method: str, url: str, body: Any = None, token: str = "token-of-the-tenant", **more: Any) -> Any:
-        headers = {"Authorization": f"Bearer {token}", **more.pop("headers", {})}
+    def send(method: str, url: str, body: Any = None, *, other: bool = False, **more: Any) -> Any:
+        headers = {
+            "Authorization": f"Bearer token-of-the-{'other-one' if other else 'tenant'}",
+            **more.pop("headers", {}),
+        }
         if isinstance(body, str | bytes):
             more |= {"data": body, "content_type": "application/json"}
         elif body is not None:

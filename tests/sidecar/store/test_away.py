@@ -1,0 +1,157 @@
+"""A store that goes away, or says no, is a 503 with Retry-After; it is never asked twice to do what adds up."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from sidecar.app import create_app
+from sidecar.embedded import EmbeddedStore
+from sidecar.errors import StartError
+from sidecar.settings import Durability, Settings
+from sidecar.store.connection import connect
+from sidecar.store.server import check_server, server_facts
+
+HEADERS = {"Authorization": "Bearer token-of-the-tenant", "Content-Type": "application/json"}
+VALUE = "/v1/traces/t/state/a/k"
+EXCHANGE = '{"run_id":"' + "0" * 32 + '","owner":"' + "1" * 32 + '","epoch":1}'
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    """A server this test may end."""
+    server = EmbeddedStore(tmp_path / "store", Durability.STRICT)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(own: EmbeddedStore) -> FlaskClient:
+    """A caller of the app on that server."""
+    tokens = {"t": "token-of-the-tenant"}
+    return create_app(Settings.from_environment({}), connect(own.url), tokens).test_client()
+
+
+def _kill(server: EmbeddedStore) -> None:
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    while server.running:
+        pass
+
+
+def test_while_the_store_is_gone_the_answer_is_503_and_afterwards_all_is_well_by_itself(
+    own: EmbeddedStore, client: FlaskClient
+) -> None:
+    """Not ready, but alive; nothing written strictly is lost by a kill."""
+    assert client.put(VALUE, data='{"writer":"a","value":"kept"}', headers=HEADERS).status_code == 200
+    _kill(own)
+
+    for said in (
+        client.get("/v1/health/ready"),
+        client.get("/v1/about", headers=HEADERS),
+        client.get(VALUE, headers=HEADERS),
+        client.get("/v1/runs", headers=HEADERS),
+        client.get("/v1/breakers", headers=HEADERS),
+        client.post("/v1/exchange", data=EXCHANGE, headers=HEADERS),
+    ):
+        assert (said.status_code, said.get_json()["code"]) == (503, "store_unavailable")
+        assert said.headers["Retry-After"] == "1"
+    assert client.get("/v1/health/live").status_code == 200
+
+    own.start()
+    assert client.get("/v1/health/ready").status_code == 200
+    assert client.get(VALUE, headers=HEADERS).get_json()["value"] == "kept"
+    assert client.post("/v1/exchange", data=EXCHANGE, headers=HEADERS).status_code == 404
+
+
+def test_an_increment_whose_answer_is_late_is_applied_once(own: EmbeddedStore, client: FlaskClient) -> None:
+    """The server is stopped under it: the caller is told 503, and nobody sent it again."""
+    assert own.pid is not None
+    client.post(VALUE, data='{"writer":"a"}', headers=HEADERS)
+    os.kill(own.pid, signal.SIGSTOP)
+    try:
+        said = client.post(VALUE, data='{"writer":"a"}', headers=HEADERS)
+    finally:
+        os.kill(own.pid, signal.SIGCONT)
+
+    assert said.status_code == 503
+    assert client.get(VALUE, headers=HEADERS).get_json()["value"] == 2
+
+
+def test_a_store_out_of_memory_is_503_and_reads_go_on(own: EmbeddedStore, client: FlaskClient) -> None:
+    """With noeviction nothing is thrown away; writing waits for the operator."""
+    client.put(VALUE, data='{"writer":"a","value":1}', headers=HEADERS)
+    admin: Any = connect(own.url)
+    admin.config_set("maxmemory", "1")
+
+    assert client.put(VALUE, data='{"writer":"a","value":2}', headers=HEADERS).status_code == 503
+    assert client.get("/v1/runs", headers=HEADERS).status_code == 200
+
+
+def test_a_store_that_would_forget_is_refused(own: EmbeddedStore) -> None:
+    """Eviction, and less durability than was asked for; the texts name the fix."""
+    admin: Any = connect(own.url)
+    check_server(server_facts(admin), Durability.STRICT)
+
+    admin.config_set("appendfsync", "everysec")
+    with pytest.raises(StartError, match="appendfsync always"):
+        check_server(server_facts(admin), Durability.STRICT)
+    check_server(server_facts(admin), Durability.EVERYSEC)
+
+    admin.config_set("maxmemory-policy", "allkeys-lru")
+    with pytest.raises(StartError, match="noeviction"):
+        check_server(server_facts(admin), Durability.EVERYSEC)
+
+
+def test_a_store_that_hides_its_configuration_is_taken_with_a_warning(
+    own: EmbeddedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As managed servers do."""
+    admin: Any = connect(own.url)
+    admin.execute_command("ACL", "SETUSER", "app", "on", ">secret-secret", "~*", "+@all", "-config")
+    facts = server_facts(connect(own.url.replace("unix://", "unix://app:secret-secret@")))
+    check_server(facts, Durability.EVERYSEC)
+
+    assert facts.durability == ""
+    assert "noeviction" in caplog.text
+
+
+def test_a_store_left_behind_by_a_killed_launcher_is_taken_over_with_its_data(own: EmbeddedStore) -> None:
+    """The next start ends it in good order."""
+    admin: Any = connect(own.url)
+    admin.set("k", "v")
+    folder = Path(own.url.removeprefix("unix://")).parent
+    successor = EmbeddedStore(folder, Durability.EVERYSEC)
+    successor.start()
+    try:
+        assert not own.running
+        assert _kept(successor) == "v"
+    finally:
+        successor.stop()
+
+
+def _kept(server: EmbeddedStore) -> str | None:
+    """Return what stands under ``k``."""
+    client: Any = connect(server.url)
+    value: str | None = client.get("k")
+    return value
+
+
+def test_a_folder_whose_name_is_too_long_for_a_socket_will_do(tmp_path: Path) -> None:
+    """The socket stands in a private folder elsewhere."""
+    server = EmbeddedStore(tmp_path / ("x" * 120), Durability.EVERYSEC)
+    server.start()
+    try:
+        assert server.socket.parent.stat().st_mode & 0o077 == 0
+        assert connect(server.url).ping()
+    finally:
+        server.stop()
+        server.socket.unlink(missing_ok=True)
+        server.socket.parent.rmdir()
