@@ -46,7 +46,7 @@ class Faults:
             PlanError: there are :data:`MAX_FAULTS` by now.
 
         """
-        self.found.append(Fault(field=field, problem=problem, fix=fix))
+        self.found.append(Fault(field=field or "plan", problem=problem, fix=fix))
         if len(self.found) == MAX_FAULTS:
             more = Fault(field="plan", problem="There may be more.", fix="Mend these first.")
             raise PlanError([*self.found, more])

@@ -74,8 +74,8 @@ class Fields:
         return self._data.get(name)
 
     def has(self, name: str) -> bool:
-        """Return whether a field is given, null or not."""
-        return name in self._data
+        """Return whether a field is given and not null."""
+        return self._data.get(name) is not None
 
     def text(self, name: str) -> str:
         """Return a text; a number counts as one."""

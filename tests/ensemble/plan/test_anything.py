@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ensemble.plan.faults import PlanError
@@ -49,6 +49,7 @@ def read_or_say(source: Any, **more: Any) -> Plan | None:
 
 @settings(max_examples=300)
 @given(PLANS, st.none() | VALUES, st.booleans())
+@example([{"id": None}], None, False)
 def test_any_object_is_a_plan_or_has_faults(source: Any, agents: Any, typed: bool) -> None:  # noqa: FBT001 - generated
     plan = read_or_say(source, agents=agents, typed=typed)
     text = read_or_say(json.dumps(source, ensure_ascii=False), agents=agents, typed=False)
@@ -74,6 +75,7 @@ YAML = st.lists(
 
 @settings(max_examples=500)
 @given(YAML | st.text(), YAML, st.booleans())
+@example("? ", "", False)
 def test_any_text_is_a_plan_or_has_faults(source: str, agents: str, typed: bool) -> None:  # noqa: FBT001 - generated
     read_or_say(source, agents=agents, typed=typed)
 
