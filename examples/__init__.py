@@ -1,0 +1,1 @@
+"""Ensemble at work, to be run and read."""
