@@ -1,0 +1,265 @@
+"""`python -m sidecar` as a real process: where it listens, its token, its data, and how it ends."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from sidecar.settings import table
+from sidecar.store.connection import connect
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 20
+
+type Start = Callable[..., Sidecar]
+
+
+class Sidecar:
+    """A started sidecar."""
+
+    def __init__(self, data: Path, **variables: str) -> None:
+        """Start it on *data* and wait until it says where it listens."""
+        self.data = data
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("ENSEMBLE_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sidecar"],
+            cwd=ROOT,
+            env=clean | {"ENSEMBLE_DATA_DIR": str(data), "ENSEMBLE_PORT": "0"} | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.greeting = self.process.stdout.readline()
+
+    @property
+    def url(self) -> str:
+        """Where it listens, as it wrote to its data directory."""
+        return (self.data / "address").read_text().strip()
+
+    def ask(self, method: str, path: str, body: str | None = None) -> Any:
+        """Ask with the token of the data directory."""
+        headers = {"Authorization": f"Bearer {(self.data / 'token').read_text().strip()}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        return urllib3.request(method, self.url + path, body=body, headers=headers, retries=False, timeout=PATIENCE_S)
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """End it; return its exit status and what it logged."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        _, logged = self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode, logged
+
+    def store_pid(self) -> int:
+        """Return the process id of its embedded store."""
+        client = connect(f"unix://{self.data / 'store' / 'valkey.sock'}")
+        pid = client.info("server")["process_id"]
+        client.close()
+        return int(pid)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start sidecars that are gone when the test is over, their stores included."""
+    started: list[Sidecar] = []
+
+    def begin(data: Path | None = None, **variables: str) -> Sidecar:
+        started.append(Sidecar(data or tmp_path / "data", **variables))
+        return started[-1]
+
+    yield begin
+    for sidecar in started:
+        sidecar.end()
+
+
+def test_it_says_where_it_listens_and_keeps_its_token_in_a_private_file(start: Start) -> None:
+    """The token itself goes to a terminal only, never into a pipe or the log."""
+    sidecar = start()
+    token_file = sidecar.data / "token"
+
+    assert sidecar.url in sidecar.greeting
+    assert str(token_file) in sidecar.greeting
+    assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(sidecar.data.stat().st_mode) == 0o700
+    assert sidecar.ask("GET", "/v1/about").json()["store"].endswith("(embedded)")
+    status, logged = sidecar.end()
+    assert status == 0
+    assert token_file.read_text().strip() not in sidecar.greeting + logged
+
+
+def test_at_a_terminal_the_token_itself_is_shown(tmp_path: Path) -> None:
+    """For whoever pastes it into Dify."""
+    terminal, its_end = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sidecar"],
+        cwd=ROOT,
+        env=os.environ | {"ENSEMBLE_DATA_DIR": str(tmp_path), "ENSEMBLE_PORT": "0"},
+        stdout=its_end,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(its_end)
+    with os.fdopen(terminal) as lines:
+        greeting = lines.readline()
+        process.terminate()
+        process.wait(PATIENCE_S)
+
+    assert (tmp_path / "token").read_text().strip() in greeting
+
+
+def test_data_token_and_versions_survive_a_restart(start: Start) -> None:
+    """SIGTERM loses nothing."""
+    first = start()
+    first.ask("PUT", "/v1/traces/t/state/a/k", '{"writer":"a","value":"kept"}')
+    token = (first.data / "token").read_text()
+    assert first.end()[0] == 0
+    assert not (first.data / "address").exists()
+
+    second = start()
+    assert token == (second.data / "token").read_text()
+    assert second.ask("GET", "/v1/traces/t/state/a/k").json() == {"key": "k", "value": "kept", "version": 1}
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_at_once_and_cleanly_though_connections_are_open(start: Start, how: signal.Signals) -> None:
+    """Within two seconds, with status 0, its store ended too."""
+    sidecar = start()
+    store = sidecar.store_pid()
+    host, port = sidecar.url.removeprefix("http://").split(":")
+    kept = http.client.HTTPConnection(host, int(port))
+    kept.request("GET", "/v1/health/live")
+    kept.getresponse().read()
+    began = time.monotonic()
+    status, _ = sidecar.end(how)
+    took = time.monotonic() - began
+    kept.close()
+
+    assert status == 0
+    assert took < 2
+    with pytest.raises(ProcessLookupError):
+        os.kill(store, 0)
+
+
+def test_a_second_start_on_the_same_data_is_refused_and_disturbs_nothing(start: Start) -> None:
+    """The refusal names the directory and the process that has it."""
+    sidecar = start()
+    second = Sidecar(sidecar.data)
+    status, said = second.end()
+
+    assert (status, second.greeting) == (1, "")
+    assert str(sidecar.data) in said
+    assert str(sidecar.process.pid) in said
+    assert "Traceback" not in said
+    assert sidecar.ask("GET", "/v1/health/ready").status == 200
+
+
+def test_after_a_kill_the_next_start_takes_over_and_what_was_written_strictly_is_there(start: Start) -> None:
+    """Neither the orphaned store nor the lock stands in its way."""
+    first = start(ENSEMBLE_DURABILITY="strict")
+    first.ask("PUT", "/v1/traces/t/state/a/k", '{"writer":"a","value":1}')
+    orphan = first.store_pid()
+    first.end(signal.SIGKILL)
+
+    second = start(ENSEMBLE_DURABILITY="strict")
+    assert second.ask("GET", "/v1/traces/t/state/a/k").json()["value"] == 1
+    assert second.store_pid() != orphan
+    assert second.ask("GET", "/v1/about").json()["durability"] == "always"
+
+
+def test_a_store_that_crashes_is_started_again(start: Start) -> None:
+    """Meanwhile the answer is 503, never 500; afterwards the data is there."""
+    sidecar = start(ENSEMBLE_DURABILITY="strict")
+    sidecar.ask("PUT", "/v1/traces/t/state/a/k", '{"writer":"a","value":1}')
+    os.kill(sidecar.store_pid(), signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE_S
+    said = sidecar.ask("GET", "/v1/traces/t/state/a/k")
+    while said.status == 503 and time.monotonic() < deadline:
+        said = sidecar.ask("GET", "/v1/traces/t/state/a/k")
+
+    assert (said.status, said.json()["value"]) == (200, 1)
+
+
+def test_its_processes_serve_side_by_side(start: Start) -> None:
+    """Increments through all workers and threads at once lose nothing."""
+    sidecar = start()
+    url, token = sidecar.url, (sidecar.data / "token").read_text().strip()
+
+    def work() -> None:
+        with urllib3.PoolManager(
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        ) as pool:
+            for _ in range(25):
+                said = pool.request("POST", f"{url}/v1/traces/t/state/shared/n", body='{"writer":"a"}', retries=False)
+                assert said.status == 200
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sidecar.ask("GET", "/v1/traces/t/state/shared/n").json()["value"] == 200
+
+
+def test_named_tokens_make_tenants_and_no_token_file(start: Start) -> None:
+    """The greeting names the tenants, not the tokens."""
+    sidecar = start(ENSEMBLE_TOKENS="one=first-secret-token-1,two=second-secret-token")
+
+    assert "one or two" in sidecar.greeting
+    assert "secret" not in sidecar.greeting
+    assert not (sidecar.data / "token").exists()
+    said = urllib3.request("GET", f"{sidecar.url}/v1/runs", headers={"Authorization": "Bearer second-secret-token"})
+    assert said.status == 200
+
+
+@pytest.mark.parametrize(
+    ("variables", "status", "says"),
+    [
+        ({"ENSEMBLE_WORKERS": "none"}, 2, "ENSEMBLE_WORKERS"),
+        ({"ENSEMBLE_REDIS_URL": "redis://127.0.0.1:1"}, 1, "ENSEMBLE_REDIS_URL"),
+        ({"ENSEMBLE_HOST": "192.0.2.1"}, 1, "ENSEMBLE_HOST"),
+    ],
+)
+def test_what_hinders_the_start_is_said_in_one_line_without_a_traceback(
+    start: Start, variables: dict[str, str], status: int, says: str
+) -> None:
+    """The variable to change is named."""
+    ended, said = start(**variables).end()
+
+    assert ended == status
+    assert says in said
+    assert "Traceback" not in said
+
+
+def test_a_token_file_others_may_read_is_refused(start: Start, tmp_path: Path) -> None:
+    """With the command that puts it right."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "token").write_text("a-token-everybody-may-read\n")
+    (data / "token").chmod(0o644)
+    status, said = start().end()
+
+    assert status == 1
+    assert "chmod 600" in said
+    assert "everybody" not in said
+
+
+def test_help_names_every_setting() -> None:
+    """`python -m sidecar --help`."""
+    said = subprocess.run(
+        [sys.executable, "-m", "sidecar", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert all(name in said.stdout and meaning in said.stdout for name, _, meaning in table())
