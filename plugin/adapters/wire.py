@@ -139,10 +139,10 @@ def _reason(error: urllib3.exceptions.HTTPError) -> str:
     match error:
         case urllib3.exceptions.NameResolutionError():
             return "its host name is not known here"
-        case urllib3.exceptions.ConnectTimeoutError():
-            return f"no connection within {CONNECT_S} s"
         case urllib3.exceptions.NewConnectionError():
             return "nothing listens there"
+        case urllib3.exceptions.ConnectTimeoutError():  # after the two above, which are kinds of it
+            return f"no connection within {CONNECT_S} s"
         case urllib3.exceptions.ReadTimeoutError():
             return f"no answer within {READ_S:g} s"
         case urllib3.exceptions.SSLError():

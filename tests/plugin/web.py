@@ -49,7 +49,7 @@ class Web:
             def _serve(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 asked = Asked(self.command, self.path, dict(self.headers), self.rfile.read(length))
-                told = web._answer(asked)  # noqa: SLF001 - part of the same thing
+                told = web._answer(asked)
                 if told.hold is not None:
                     told.hold.wait(10)
                 if told.drop:
@@ -68,6 +68,7 @@ class Web:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
+            request_queue_size = 128
 
             def handle_error(self, request: Any, client_address: Any) -> None:
                 """A client that went away is no news."""
