@@ -23,6 +23,10 @@ CLOSED_KEPT = 100
 """How many closed runs a book remembers, so that their run_key still answers."""
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 class Book:
     """Runs, budgets and breakers of this process. Safe to use from several threads or greenlets at once."""
 
@@ -30,10 +34,10 @@ class Book:
         self,
         defaults: Defaults | None = None,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], int] = _now_ms,
         closed_kept: int = CLOSED_KEPT,
     ) -> None:
-        """Begin empty; *clock* tells unix seconds."""
+        """Begin empty; *clock* tells unix milliseconds."""
         self._defaults = defaults or Defaults()
         self._clock = clock
         self._closed_kept = closed_kept
@@ -56,7 +60,7 @@ class Book:
 
         """
         with self._lock:
-            now_ms = self._now_ms()
+            now_ms = self._clock()
             values = self._read(wanted(ask))
             while True:
                 try:
@@ -70,15 +74,12 @@ class Book:
     def run(self, run_id: str) -> RunView:
         """Return the run as it stands. Raises UnknownRun."""
         with self._lock:
-            return run_view(run_id, self._hashes.get(run_hash(run_id), {}), self._now_ms())
+            return run_view(run_id, self._hashes.get(run_hash(run_id), {}), self._clock())
 
     def log(self, run_id: str) -> tuple[AgentMessage, ...]:
         """Return the run's messages in order. Raises UnknownRun."""
         with self._lock:
             return run_log(run_id, self._hashes.get(run_hash(run_id), {}))
-
-    def _now_ms(self) -> int:
-        return int(self._clock() * 1000)
 
     def _read(self, addresses: Iterable[Address]) -> dict[Address, str | None]:
         values: dict[Address, str | None] = {}

@@ -75,10 +75,9 @@ def decide(ask: Exchange, snapshot: Snapshot, defaults: Defaults) -> tuple[Excha
         if ask.close is not None:
             close(work, ask.close)
     admissions = tuple(admit(work, a, f"admit.{n}", defaults) for n, a in enumerate(ask.admit)) if owner else ()
-    if owner and running:
-        work.run = work.run if ask.close is not None else lease.renew(work.run, work.now_ms)
-        work.put_run()
-    work.finish()
+    if owner and running and ask.close is None:
+        work.run = lease.renew(work.run, work.now_ms)
+    work.finish(new=standing is Standing.NEW)
     answer = ExchangeAnswer(
         run=_head(work, standing),
         admissions=admissions,

@@ -31,7 +31,7 @@ def settle(work: Working, news: Settlement, where: str, defaults: Defaults, *, l
     if attempt.settlement is not None:
         return
     late = late or attempt.epoch != work.run.epoch
-    taken = news.result is not None and _take(work, news.result, late=late)
+    taken = news.result is not None and _take(work, news.ticket, news.result, late=late)
     _tell_breaker(work, attempt, news, defaults)
     tokens, reserved, booked = news.usage.tokens, attempt.reserved, attempt.booking
     if booked is None:
@@ -53,10 +53,11 @@ def settle(work: Working, news: Settlement, where: str, defaults: Defaults, *, l
         work.run = work.run.model_copy(update={"open": left})
 
 
-def _take(work: Working, result: StepResult, *, late: bool) -> bool:
+def _take(work: Working, ticket: str, result: StepResult, *, late: bool) -> bool:
     """Make *result* the step's; a late one only where there is none yet and nobody works on it again."""
     if late:
-        if work.step(result.step) is not None or result.step in work.run.open.values():
+        others = (step for other, step in work.run.open.items() if other != ticket)
+        if work.step(result.step) is not None or result.step in others:
             return False
         work.draft.check(run_at(work.run_id))
     return work.put_step(result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ensemble.contract.outcomes import Source, StepStatus
+from ensemble.contract.outcomes import RunStatus, Source, StepStatus
 from ensemble.contract.results import StepResult
 from ensemble.rules import breaker as breakers
 from ensemble.rules.addresses import (
@@ -41,7 +41,7 @@ class Working:
         self.draft = draft
         self.now_ms = draft.now_ms
         self.run_id = run_id
-        self.run = run
+        self.run = self._run = run
         counters = counters_at(run_id)
         draft.snapshot.require(counters)
         self.budget = self._budget = Budget(*[draft.snapshot.counter(address) for address in counters])
@@ -104,8 +104,10 @@ class Working:
             if result.status is StepStatus.SUCCEEDED and result.source is Source.AGENT
         )
 
-    def finish(self) -> None:
-        """Write on the draft whatever has changed but the run itself."""
+    def finish(self, *, new: bool) -> None:
+        """Write on the draft whatever has changed; *new*: the run itself was not on record before."""
+        if new or self.run != self._run:
+            self._put_run()
         for ticket in self._changed_attempts:
             attempt = self._attempts[ticket]
             if attempt is not None:
@@ -117,8 +119,8 @@ class Working:
         for name, address in zip(COUNTERS, counters_at(self.run_id), strict=True):
             self.draft.add(address, getattr(self.budget, name) - getattr(self._budget, name))
 
-    def put_run(self) -> None:
+    def _put_run(self) -> None:
         """Write the run itself, which fences every earlier epoch, and its lease."""
         self.draft.put(run_at(self.run_id), self.run.model_dump_json(exclude_defaults=True))
-        closed = self.run.closed_ms is not None
-        self.draft.rank(LEASES, self.run_id, None if closed else self.run.lease_until_ms)
+        running = self.run.status is RunStatus.RUNNING
+        self.draft.rank(LEASES, self.run_id, self.run.lease_until_ms if running else None)
