@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import closing
 from typing import Any, Protocol
 
 from ensemble.engine.events import AnswerText, Event, Report
@@ -39,19 +40,20 @@ def messages[M](tool: Messenger[M], events: Generator[Event, None, Report]) -> G
     """
     told = streamed = ""
     report = None
-    while report is None:
-        try:
-            event = next(events)
-        except StopIteration as end:
-            report = end.value
-            break
-        if isinstance(event, AnswerText):
-            text = plain(event.text)
-            streamed += text
-            yield from (tool.create_text_message(piece) for piece in pieces(text))
-        else:
-            told = f"{plain(event.line)[:_LINE_CHARS]}\n"
-            yield tool.create_stream_variable_message("progress", told)
+    with closing(events):  # whoever stops listening stops the run
+        while report is None:
+            try:
+                event = next(events)
+            except StopIteration as end:
+                report = end.value
+            else:
+                if isinstance(event, AnswerText):
+                    text = plain(event.text)
+                    streamed += text
+                    yield from (tool.create_text_message(piece) for piece in pieces(text))
+                else:
+                    told = f"{plain(event.line)[:_LINE_CHARS]}\n"
+                    yield tool.create_stream_variable_message("progress", told)
     if not told:
         # A declared variable that is never sent reads as null.
         yield tool.create_stream_variable_message("progress", "")

@@ -62,7 +62,7 @@ class FallbackLedger:
         if self._taken_over is not None:
             return self._taken_over.exchange(ask)
         if ask.open is not None and self._absence.lasts():
-            return self._go_over(ask, "it did not answer a moment ago")
+            return self._go_over(ask, "The sidecar did not answer a moment ago.")
         try:
             answer = self._sidecar.exchange(ask)
         except SidecarUnavailable as error:
@@ -93,8 +93,8 @@ class FallbackLedger:
 
     def _go_over(self, ask: Exchange, why: str) -> ExchangeAnswer:
         self.warnings.append(
-            f"The run went on without the sidecar ({why}): it can't be resumed, and its budget and breakers counted "
-            "only what this process did since then."
+            f"{why} The run went on without it, so it can't be resumed, and its budget and breakers counted only what "
+            "this process did since then."
         )
         self._taken_over = _TakenOver(self._book)
         if ask.open is None and self._opening is not None:

@@ -14,11 +14,11 @@ from collections import OrderedDict
 from functools import cached_property
 
 import urllib3
-from ensemble.engine.book import Book
 
 from ensemble.agents.connections import Connections
 from ensemble.agents.discovery import Discovery
 from ensemble.agents.service_api import ServiceApiAgent
+from ensemble.engine.book import Book
 from plugin.adapters.fallback import Absence
 from plugin.adapters.sidecar import SidecarLedger
 from plugin.adapters.wire import connections as sidecar_connections

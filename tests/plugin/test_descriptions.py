@@ -169,11 +169,11 @@ def test_the_fields_of_the_outputs_are_those_declared() -> None:
     _agree(usage_entry(usage), declared["usage"])
 
 
-TYPES: dict[str, type] = {"string": str, "integer": int, "number": float, "boolean": bool, "object": dict, "array": list}
+TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "dict": "object", "list": "array"}
 
 
 def _agree(value: Any, schema: dict[str, Any]) -> None:
-    assert type(value) is TYPES[schema["type"]]
+    assert TYPES[type(value).__name__] == schema["type"]
     if "properties" in schema:
         assert set(value) == set(schema["properties"])
         for name, each in value.items():
@@ -230,7 +230,9 @@ def frozen() -> dict[str, Any]:
 
 
 def _shape(parameter: dict[str, Any]) -> dict[str, Any]:
-    shape: dict[str, Any] = {name: parameter[name] for name in ("type", "form", "required", "default") if name in parameter}
+    shape: dict[str, Any] = {
+        name: parameter[name] for name in ("type", "form", "required", "default") if name in parameter
+    }
     if "options" in parameter:
         shape["options"] = {option["value"]: True for option in parameter["options"]}
     return shape

@@ -206,6 +206,25 @@ def test_streamed_text_is_not_said_twice() -> None:
     assert said(told(a_report(), AnswerText("oth")))["text"] == "oth\n\nthe answer"
 
 
+def test_whoever_stops_listening_stops_the_run() -> None:
+    """Closing the messages closes the engine's generator, which cancels what is out."""
+    ended = []
+
+    def run() -> Generator[Event, None, Report]:
+        try:
+            while True:
+                yield Progress("still there")
+        finally:
+            ended.append("run")
+
+    events = run()
+    sent = messages(Anybody.from_credentials({}), events)
+    next(sent)
+    sent.close()
+
+    assert ended == ["run"]
+
+
 @dataclass(frozen=True)
 class Big:
     """Results too long for one line, and what must be left of them."""
