@@ -39,7 +39,7 @@ class Way:
     """One way to do the task: what the node's fields hold."""
 
     title: str
-    fields: Mapping[str, str]
+    fields: Mapping[str, Any]
 
 
 WAYS = (

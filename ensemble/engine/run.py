@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Generator
 
 from ensemble.agents.port import Reply
-from ensemble.contract.exchange import Admission, CloseRun, Decision, ExchangeAnswer, Role, StoredAnswer
+from ensemble.contract.exchange import Admission, CloseRun, Decision, ExchangeAnswer, Role
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
 from ensemble.contract.results import ErrorInfo
 from ensemble.engine.calls import Calls, PlaceGiven, Replied
-from ensemble.engine.errors import RunStillGoing, RunTakenOver
+from ensemble.engine.errors import RunTakenOver
 from ensemble.engine.events import Event, Progress, Report
+from ensemble.engine.following import follow
 from ensemble.engine.hosts import HOSTS, Hosts
 from ensemble.engine.ports import Ledger, Runner
 from ensemble.engine.preparing import scope_of
@@ -35,8 +36,6 @@ RENEW_S = 10.0
 """An idle engine renews its lease this often."""
 GRACE_S = 0.1
 """How long past its deadline a call may still report its own end, which says more than ours."""
-FOLLOW_MIN_S, FOLLOW_MAX_S = 0.2, 1.0
-"""How often a follower looks at the run it follows: growing from the first to the second."""
 
 
 def run(
@@ -89,6 +88,7 @@ class _Engine:
             self._listen()
             self._keep_deadlines()
             self.scheduler.advance()
+            self._drop_unneeded()
             while not self.state.all_done() and self._has_news():
                 self._accept(self.teller.exchange(self.scheduler.prepared))
                 self.scheduler.advance()
@@ -102,24 +102,13 @@ class _Engine:
     def _open(self) -> Generator[Event, None, Report | None]:
         """Open the run, or follow whoever has it; return the answer if it was given before."""
         answer = self.teller.open(self.scheduler.prepared)
-        pause = FOLLOW_MIN_S
         while answer.run.role is Role.FOLLOWER:
+            self.scheduler.step_back()  # the owner may need the very places we hold
             run_id = answer.run.run_id
-            self.state.say(f"following run {run_id}, which another call with this run_key has under way")
-            while True:
-                yield from self._tell()
-                if time.monotonic() >= self.state.deadline_s:
-                    raise RunStillGoing(RunStillGoing.__doc__)
-                time.sleep(min(pause, max(0.0, self.state.deadline_s - time.monotonic())))
-                pause = min(FOLLOW_MAX_S, pause * 1.5)
-                view = self.ledger.run(run_id)
-                if view.status is not RunStatus.RUNNING:
-                    stored = StoredAnswer(
-                        status=view.status, answer=view.answer or "", warnings=view.warnings, results=view.results
-                    )
-                    return replayed_report(self.state, run_id, stored)
-                if view.lease_ms == 0:
-                    break
+            stored = yield from follow(self.state, self.ledger, run_id, self._tell)
+            if stored is not None:
+                return replayed_report(self.state, run_id, stored)
+            self.scheduler.advance()
             answer = self.teller.open(self.scheduler.prepared)
         if answer.run.role is Role.FINISHED and answer.stored is not None:
             return replayed_report(self.state, answer.run.run_id, answer.stored)
@@ -248,6 +237,19 @@ class _Engine:
             self.calls.give_up(flight)
             self.scheduler.leave_place(step)
             self._settle(step, flight, reply)
+
+    def _drop_unneeded(self) -> None:
+        """End what still runs for a join (any, quorum) that was met without it, unless the answer needs it."""
+        for step in list(self.state.in_phase(Phase.READY, Phase.QUEUED, Phase.DELAYED, Phase.RUNNING)):
+            if not self.scheduler.needed(step):
+                flight = step.flight
+                if flight is not None:
+                    self.calls.give_up(flight)
+                    self.scheduler.leave_place(step)
+                    self.settling.drop(step, flight)
+                else:
+                    self._end(step, StepStatus.CANCELLED, None)
+                self.state.say(f"{step.step.id} cancelled: nothing needs it any more")
 
     def _cut_short(self, status: RunStatus, why: str) -> None:
         """End everything that has not ended."""

@@ -15,6 +15,7 @@ from ensemble.engine.state import RunState
 from ensemble.engine.steps import MESSAGE_LIMIT, Phase, StepRun
 from ensemble.plan.joins import Decision, SkipReason, Standing, join_verdict, standing
 from ensemble.plan.rendering import UnknownOutput
+from ensemble.plan.templates import references
 
 __all__ = ["Scheduler"]
 
@@ -29,6 +30,10 @@ class Scheduler:
         self._hosts = hosts
         self.prepared: dict[str, Call] = {}
         """What each step that is ready gives its agent."""
+        plan = state.request.plan
+        self._read_by_output: set[str | None] = {reference.head for reference in references(plan.output)} | {
+            plan.synthesizer
+        }
 
     def advance(self) -> None:
         """Start whatever may start now."""
@@ -65,12 +70,28 @@ class Scheduler:
 
     def withdraw(self) -> None:
         """Leave every queue and every place; nothing is asked or called any more."""
-        self._hosts.forget(self)
-        for step in self._state.in_phase(Phase.ASKING, Phase.RUNNING):
+        self.step_back()
+        for step in self._state.in_phase(Phase.RUNNING):
             self.leave_place(step)
+
+    def step_back(self) -> None:
+        """Leave every queue, and the places of steps that have not been admitted; they stand in line again."""
+        self._hosts.forget(self)
         for item in _drain(self._calls):
             if isinstance(item, PlaceGiven):
                 self._hosts.leave(item.host)
+        for step in list(self._state.in_phase(Phase.ASKING, Phase.QUEUED)):
+            if step.phase is Phase.ASKING:
+                self.leave_place(step)
+            step.phase = Phase.READY
+
+    def needed(self, step: StepRun) -> bool:
+        """Return whether the answer or a step that has not started yet still needs *step*."""
+        plan, name = self._state.request.plan, step.step.id
+        dependents = plan.dependents(name)
+        if not dependents or name in self._read_by_output:
+            return True
+        return any(self._state.steps[after].phase is Phase.PENDING for after in dependents)
 
     def _host(self, step: StepRun) -> str:
         return self._state.request.agents[step.step.agent].host

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ensemble.agents.port import Reply
 from ensemble.contract.exchange import Settlement
-from ensemble.contract.outcomes import Outcome
+from ensemble.contract.outcomes import Outcome, StepStatus
 from ensemble.contract.results import ErrorInfo, StepResult
 from ensemble.engine.retry import next_try
 from ensemble.engine.state import RunState
@@ -31,6 +31,17 @@ class Settling:
         step.book(reply.usage)
         error = None if reply.outcome is Outcome.SUCCEEDED else _error_of(reply)
         result = self._result(step, reply, error, now, final=final)
+        self._book(step, flight, reply, error, result)
+
+    def drop(self, step: StepRun, flight: Flight) -> None:
+        """Book the end of a call that nothing needs any more; that is no error."""
+        result = step.ended(StepStatus.CANCELLED, self._state.started_s, time.monotonic(), error=None)
+        self._book(step, flight, Reply(outcome=Outcome.CANCELLED), None, result)
+
+    def _book(
+        self, step: StepRun, flight: Flight, reply: Reply, error: ErrorInfo | None, result: StepResult | None
+    ) -> None:
+        now = time.monotonic()
         self._state.settle.append(
             Settlement(
                 ticket=flight.ticket,

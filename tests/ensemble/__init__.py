@@ -1,0 +1,1 @@
+"""Tests of what both halves share; one folder for each room."""

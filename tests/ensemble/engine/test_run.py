@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
-from ensemble.agents.port import Agent
+from ensemble.agents.port import Agent, Call, CallScope, Reply
 from ensemble.contract.budgets import Limits
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
 from ensemble.contract.results import Usage
@@ -188,9 +189,8 @@ class TestFailures:
 
     def test_usage_of_all_attempts_is_added_up(self) -> None:
         spent = Usage(tokens=7)
-        agent = Scripted("a", [bad(), good(tokens=5)])
-        agent._script[0] = bad()
-        agent._script[0] = type(agent._script[0])(outcome=Outcome.AGENT_FAILED, retry_allowed=True, usage=spent)
+        failed = Reply(outcome=Outcome.AGENT_FAILED, retry_allowed=True, usage=spent)
+        agent = Scripted("a", [failed, good(tokens=5)])
 
         played = play({"steps": [{"id": "a", "agent": "a", "retry_times": 1}]}, {"a": agent})
 
@@ -328,3 +328,76 @@ class TestLedger:
         assert [len(agent.calls) for agent in agents.values()] == [1, 1, 1]
         assert {played.report.answer for played in answers} == {"c"}
         assert sorted(played.report.replayed for played in answers) == [False, True]
+
+    def test_a_follower_holds_no_place_that_the_owner_needs(self) -> None:
+        """Two calls with one key and one place: the second must not sit on the place the first needs next."""
+        book, hosts, started = Book(), Hosts(), threading.Event()
+
+        def first(call: Call, scope: CallScope) -> Reply:
+            started.set()
+            return slow(0.3, good("one"))(call, scope)
+
+        agents = {"a": Scripted("a", [first]), "b": Scripted("b", [good("two")])}
+        answers: list[Played] = []
+        options: dict[str, Any] = {"ledger": book, "hosts": hosts, "run_key": "k", "host_parallel": 1, "timeout_s": 10}
+        owner = threading.Thread(target=lambda: answers.append(play(chain("a", "b"), agents, **options)))
+        owner.start()
+        started.wait(5)
+        answers.append(play(chain("a", "b"), agents, **options))
+        owner.join()
+
+        assert [played.report.answer for played in answers] == ["two", "two"]
+        assert hosts.taken("http://one") == 0
+
+
+class TestJoins:
+    """Steps that wait for some of others."""
+
+    def test_any_starts_with_the_first_and_ends_what_nothing_needs(self) -> None:
+        plan = {
+            "steps": [
+                {"id": "quick", "agent": "quick"},
+                {"id": "slow", "agent": "slow"},
+                {"id": "after", "agent": "after", "depends_on": ["quick", "slow"], "join": "any"},
+            ]
+        }
+        agents: dict[str, Agent] = {"quick": Scripted("q"), "slow": Scripted("s", [slow(20)]), "after": Scripted("a")}
+
+        played = play(plan, agents)
+
+        assert played.seconds < 5
+        assert played.statuses() == {"quick": "succeeded", "slow": "cancelled", "after": "succeeded"}
+        assert played.report.status is RunStatus.SUCCEEDED
+
+    def test_any_lets_go_on_what_the_answer_reads(self) -> None:
+        plan = {
+            "steps": [
+                {"id": "quick", "agent": "quick"},
+                {"id": "slow", "agent": "slow"},
+                {"id": "after", "agent": "after", "depends_on": ["quick", "slow"], "join": "any"},
+            ],
+            "output": "{{ slow.text }} and {{ after.text }}",
+        }
+        agents: dict[str, Agent] = {
+            "quick": Scripted("q"),
+            "slow": Scripted("s", [slow(0.2, good("late"))]),
+            "after": Scripted("a", [good("early")]),
+        }
+
+        assert play(plan, agents).report.answer == "late and early"
+
+    def test_a_quorum_that_can_no_longer_be_met_is_said(self) -> None:
+        plan = {
+            "steps": [
+                {"id": "a", "agent": "a"},
+                {"id": "b", "agent": "b"},
+                {"id": "c", "agent": "c"},
+                {"id": "d", "agent": "d", "depends_on": ["a", "b", "c"], "join": "quorum(2)"},
+            ]
+        }
+        agents: dict[str, Agent] = {**team("a", "d"), "b": Scripted("b", [bad()]), "c": Scripted("c", [bad()])}
+
+        played = play(plan, agents)
+
+        assert played.statuses()["d"] == "skipped"
+        assert "quorum_impossible" in str(played.by_step["d"].error)
