@@ -31,9 +31,7 @@ class Scheduler:
         self.prepared: dict[str, Call] = {}
         """What each step that is ready gives its agent."""
         plan = state.request.plan
-        self._read_by_output: set[str | None] = {reference.head for reference in references(plan.output)} | {
-            plan.synthesizer
-        }
+        self._read_by_output = {reference.head for reference in references(plan.output)}
 
     def advance(self) -> None:
         """Start whatever may start now."""
@@ -89,7 +87,7 @@ class Scheduler:
         """Return whether the answer or a step that has not started yet still needs *step*."""
         plan, name = self._state.request.plan, step.step.id
         dependents = plan.dependents(name)
-        if not dependents or name in self._read_by_output:
+        if not dependents or name == plan.synthesizer or name in self._read_by_output:
             return True
         return any(self._state.steps[after].phase is Phase.PENDING for after in dependents)
 
