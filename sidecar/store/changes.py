@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ensemble.rules.snapshot import EVERY, Address, Changes, Snapshot
 from sidecar.store.keys import full_key
 
-__all__ = ["Reading", "commit_arguments", "parse_reading", "read_arguments"]
+__all__ = ["Reading", "commit_arguments", "grouped", "parse_reading", "read_arguments"]
 
 MOST_FIELDS = 1000
 """Fields read of one hash by one command; Lua can't pass more than some 8,000 values at once."""
 
+type Groups = list[list[Address]]
+"""Addresses by key, in the order in which they are read."""
 type Arguments = tuple[list[str], list[str | int]]
 """Keys and arguments of a script."""
 
@@ -28,49 +31,51 @@ class Reading:
     """The store's clock, unix microseconds."""
 
 
-def _grouped(addresses: Iterable[Address]) -> Iterator[tuple[str, list[str]]]:
-    """Group *addresses* by key, whole hashes alone, long lists cut."""
-    by_key: dict[str, list[str]] = {}
-    for key, field in addresses:
-        by_key.setdefault(key, []).append(field)
-    for key, names in by_key.items():
-        if EVERY in names:
-            yield key, [EVERY]
-            continue
-        for start in range(0, len(names), MOST_FIELDS):
-            yield key, names[start : start + MOST_FIELDS]
+def grouped(addresses: Iterable[Address]) -> Groups:
+    """Group *addresses* by key; a whole hash stands alone, a long list is cut."""
+    by_key: dict[str, list[Address]] = {}
+    for address in addresses:
+        by_key.setdefault(address.key, []).append(address)
+    groups: Groups = []
+    for key, found in by_key.items():
+        whole = Address(key, EVERY)
+        if whole in found:
+            groups.append([whole])
+        elif len(found) <= MOST_FIELDS:
+            groups.append(found)
+        else:
+            groups += (found[start : start + MOST_FIELDS] for start in range(0, len(found), MOST_FIELDS))
+    return groups
 
 
-def read_arguments(tenant: str, addresses: Iterable[Address]) -> Arguments:
-    """Return keys and arguments of ``read.lua`` for *addresses*."""
-    keys: list[str] = []
+def read_arguments(tenant: str, groups: Groups) -> Arguments:
+    """Return keys and arguments of ``read.lua`` for *groups* of addresses."""
     args: list[str | int] = []
-    for key, names in _grouped(addresses):
-        keys.append(full_key(tenant, key))
-        if names != [EVERY]:
-            args.append(len(names))
-        args += names
-    return keys, args
+    for group in groups:
+        if group[0].field == EVERY:
+            args.append(EVERY)
+        else:
+            args.append(len(group))
+            args += [address.field for address in group]
+    return [full_key(tenant, group[0].key) for group in groups], args
 
 
-def parse_reading(addresses: Iterable[Address], answer: list[str | list[str | None]]) -> Reading:
-    """Understand the *answer* of ``read.lua`` to the same *addresses*."""
-    seconds, microseconds, *lists = answer
-    now_us = int(str(seconds)) * 1_000_000 + int(str(microseconds))
+def parse_reading(groups: Groups, answer: list[Any]) -> Reading:
+    """Understand the *answer* of ``read.lua`` for *groups*."""
+    now_us = int(answer[0]) * 1_000_000 + int(answer[1])
     values: dict[Address, str | None] = {}
     versions: dict[Address, str] = {}
-    for (key, names), found in zip(_grouped(addresses), lists, strict=True):
-        if names == [EVERY]:
-            values[Address(key, EVERY)] = None
-            names, found = found[::2], found[1::2]  # type: ignore[assignment] # noqa: PLW2901 -- HGETALL's pairs
-        for name, raw in zip(names, found, strict=True):
-            address = Address(key, name)
-            version, newline, text = (raw or "").partition("\n")
-            if newline:
-                versions[address] = version
-                values[address] = text
+    for group, found in zip(groups, answer[2:], strict=True):
+        whole = group[0]
+        if whole.field == EVERY:
+            values[whole] = None
+            # HGETALL answers field, value, field, value, ...
+            group, found = [Address(whole.key, name) for name in found[::2]], found[1::2]  # noqa: PLW2901 -- as above
+        for address, raw in zip(group, found, strict=True):
+            if raw and "\n" in raw:
+                versions[address], _, values[address] = raw.partition("\n")
             else:
-                values[address] = raw  # A counter: only documents have a version.
+                values[address] = raw  # A counter, or nothing: only documents have a version.
     return Reading(Snapshot(now_us // 1000, values), versions, now_us)
 
 

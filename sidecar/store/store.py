@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ensemble.rules.snapshot import Address, Changes, NotRead, Snapshot
 from sidecar.errors import Contended, StoreUnavailable
-from sidecar.store.changes import Reading, commit_arguments, parse_reading, read_arguments
+from sidecar.store.changes import Reading, commit_arguments, grouped, parse_reading, read_arguments
 from sidecar.store.connection import Client
 from sidecar.store.scripts import Script
 
@@ -75,8 +75,7 @@ class Store:
             (answer, changes), reading = self._decided(tenant, decide, addresses)
             if not changes:
                 return answer
-            keys, args = commit_arguments(tenant, reading, changes)
-            if _COMMIT.run(self.redis, keys, args):
+            if _COMMIT.run(self.redis, *commit_arguments(tenant, reading, changes)):
                 return answer
         raise Contended(
             f"Others wrote to the same records {MOST_TRIES} times in a row; nothing was written. Ask again."
@@ -87,8 +86,8 @@ class Store:
     ) -> tuple[ResultT, Reading]:
         """Read and decide; whatever is found missing is added to *addresses*, and all of them are read at one moment."""
         while True:
-            keys, args = read_arguments(tenant, addresses)
-            reading = parse_reading(addresses, _READ.run(self.redis, keys, args))
+            groups = grouped(addresses)
+            reading = parse_reading(groups, _READ.run(self.redis, *read_arguments(tenant, groups)))
             try:
                 return decide(reading.snapshot), reading
             except NotRead as missing:
