@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ensemble.contract.outcomes import RunStatus, StepStatus
+from ensemble.contract.plain import plain
 from ensemble.contract.results import StepResult
 from ensemble.engine.events import Report
 from plugin.errors import EnsembleError, NoAgentSucceeded, RunCancelled, StepFailed
-from plugin.sizing import plain
 
 __all__ = ["hard_failure"]
 

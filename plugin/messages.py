@@ -6,10 +6,11 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import Any, Protocol
 
+from ensemble.contract.plain import plain
 from ensemble.engine.events import AnswerText, Event, Report
 from plugin.failing import hard_failure
 from plugin.outputs import answer_text, variables
-from plugin.sizing import pieces, plain
+from plugin.sizing import pieces
 
 __all__ = ["Messenger", "messages"]
 

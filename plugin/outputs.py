@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from ensemble.contract.plain import plain
 from ensemble.contract.results import ErrorInfo, StepResult, Usage
 from ensemble.engine.events import Report
-from plugin.sizing import fitted, plain
+from plugin.sizing import fitted
 
 __all__ = ["VARIABLES", "answer_text", "error_entry", "result_entry", "usage_entry", "variables"]
 

@@ -5,13 +5,12 @@ The daemon kills a plugin's process that writes a line of more than 5 MiB, with 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic_core import to_json
 
-__all__ = ["MAX_MESSAGE_BYTES", "fitted", "pieces", "plain"]
+__all__ = ["MAX_MESSAGE_BYTES", "fitted", "pieces"]
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """The longest message, as the SDK writes it."""
@@ -19,29 +18,6 @@ _ENVELOPE_BYTES = 1024
 """What the SDK writes around a value."""
 _CUTS = (64 * 1024, 16 * 1024, 4 * 1024, 1024, 256, 64)
 _PIECE_CHARS = 64 * 1024
-_DEEPEST = 64
-"""How deep lists and maps may stand in each other; the daemon's and Dify's own readers have limits, too."""
-
-
-def plain(value: Any, depth: int = 0) -> Any:
-    """Return *value* as plain JSON that can be written.
-
-    Half of a character (a lone surrogate, which JSON can spell but UTF-8 can't) becomes ``?``, a number that is none
-    becomes null, what no JSON knows becomes its text.
-    """
-    match value:
-        case str():
-            return value.encode("utf-8", "replace").decode()
-        case bool() | int() | None:
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case Mapping() if depth < _DEEPEST:
-            return {plain(str(key)): plain(each, depth + 1) for key, each in value.items()}
-        case list() | tuple() | set() | frozenset() if depth < _DEEPEST:
-            return [plain(each, depth + 1) for each in value]
-        case _:
-            return plain(str(value))
 
 
 def fitted(entries: list[Any]) -> tuple[list[Any], int | None]:

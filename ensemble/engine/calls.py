@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import queue
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ensemble.agents.port import Agent, Call, CallScope, Reply
 from ensemble.contract.outcomes import Outcome
+from ensemble.contract.plain import plain
 from ensemble.engine.ports import Job, Runner
 from ensemble.engine.steps import Flight, Phase, StepRun
 
@@ -56,7 +57,7 @@ class Calls:
                 reply = agent.call(call, scope)
             except Exception as error:  # noqa: BLE001 - the border: a fault of ours must not look like silence
                 reply = Reply(outcome=Outcome.UNAVAILABLE, message=f"Ensemble itself failed: {type(error).__name__}.")
-            self.inbox.put(Replied(name, ticket, reply))
+            self.inbox.put(Replied(name, ticket, _sayable(reply)))
 
         step.phase = Phase.RUNNING
         step.attempts += 1
@@ -88,3 +89,15 @@ class Calls:
         left = sum(not job.ended() for job, _ in self._ending)
         self._ending.clear()
         return left
+
+
+def _sayable(reply: Reply) -> Reply:
+    """Return *reply* so that every part of it can be written as JSON: half characters and the like come from models."""
+    return replace(
+        reply,
+        text=plain(reply.text),
+        data=plain(reply.data),
+        sources=plain(reply.sources),
+        message=plain(reply.message),
+        warnings=plain(reply.warnings),
+    )

@@ -16,13 +16,14 @@ from dify_plugin.core.server.__base.writer_entities import StreamOutputMessage
 from dify_plugin.entities.tool import ToolInvokeMessage
 
 from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
+from ensemble.contract.plain import plain
 from ensemble.contract.results import ErrorInfo, StepResult, Usage
 from ensemble.engine.events import AnswerText, Event, Progress, Report
 from plugin.errors import EnsembleError, NoAgentSucceeded, RunCancelled, StepFailed
 from plugin.failing import hard_failure
 from plugin.messages import messages
 from plugin.outputs import VARIABLES, answer_text, result_entry, usage_entry, variables
-from plugin.sizing import MAX_MESSAGE_BYTES, plain
+from plugin.sizing import MAX_MESSAGE_BYTES
 
 GOOD = StepResult(
     step="one",

@@ -401,3 +401,11 @@ class TestJoins:
 
         assert played.statuses()["d"] == "skipped"
         assert "quorum_impossible" in str(played.by_step["d"].error)
+
+
+@pytest.mark.parametrize("odd", ["\ud800", float("nan"), {1: {2, 3}}, [[[[]]] * 3] * 3, object()])
+def test_whatever_an_agent_gives_can_be_told(odd: object) -> None:
+    played = play(chain("a"), {"a": Scripted("a", [good("half \udfff", odd=odd)])})
+
+    assert played.report.status is RunStatus.SUCCEEDED
+    assert played.by_step["a"].model_dump_json()

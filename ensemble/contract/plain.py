@@ -1,0 +1,33 @@
+"""Values that can be written as JSON and read again, whatever an agent, a model or a builder put into them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["plain"]
+
+_DEEPEST = 64
+"""How deep lists and maps may stand in each other; the readers of Dify and its daemon have limits, too."""
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """Return *value* as plain JSON that can be written.
+
+    Half of a character (a lone surrogate, which JSON can spell but UTF-8 can't) becomes ``?``, a number that is none
+    becomes null, what no JSON knows becomes its text.
+    """
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case bool() | int() | None:
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping() if depth < _DEEPEST:
+            return {plain(str(key)): plain(each, depth + 1) for key, each in value.items()}
+        case list() | tuple() | set() | frozenset() if depth < _DEEPEST:
+            return [plain(each, depth + 1) for each in value]
+        case _:
+            return plain(str(value))
