@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from ensemble.contract.problems import Fault
 from ensemble.contract.state import (
-    MAX_STATE_VALUE_BYTES,
-    SHARED,
     Deleted,
     Increment,
     NamespaceParams,
@@ -19,7 +14,9 @@ from ensemble.contract.state import (
     StateRemoval,
     Versions,
 )
-from sidecar.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
+from sidecar.errors import Conflict, NotFound
+from sidecar.state.refusals import check_version_given, check_writer, full, outdated
+from sidecar.state.values import to_entry, to_json
 from sidecar.store.connection import Client, store_errors
 from sidecar.store.keys import full_key
 from sidecar.store.scripts import Script
@@ -55,7 +52,7 @@ class State:
                 f"The namespace {at.namespace!r} of this trace holds no {at.key!r}.",
                 Fault(field="key", problem="not there"),
             )
-        return _entry(at.key, raw)
+        return to_entry(at.key, raw)
 
     def entries(self, tenant: str, at: NamespaceParams) -> StateList:
         """Return the values whose keys begin with the prefix, sorted, as far as limits allow.
@@ -76,7 +73,7 @@ class State:
                 size += len(raw.encode())
                 if size > MOST_LISTED_BYTES and entries:
                     return StateList(entries=tuple(entries), truncated=True)
-                entries.append(_entry(name, raw))
+                entries.append(to_entry(name, raw))
         return StateList(entries=tuple(entries), truncated=len(names) > at.limit)
 
     def put(self, tenant: str, at: StateParams, ask: StatePut) -> Versions:
@@ -89,24 +86,16 @@ class State:
             Conflict: The version is not the one expected.
 
         """
-        _may_write(at, ask.writer)
-        if at.namespace == SHARED and ask.expected_version is None:
-            raise Forbidden(
-                f"{SHARED!r} belongs to all agents: a plain put would overwrite what others wrote.",
-                Fault(
-                    field="expected_version",
-                    problem="missing",
-                    fix="Send the version you read (0 if there was none), or use increment.",
-                ),
-            )
+        check_writer(at, ask.writer)
+        check_version_given(at, ask.expected_version, "put")
         expected = "" if ask.expected_version is None else ask.expected_version
         done, version = _PUT.run(
-            self._redis, [_hash(tenant, at)], [at.key, _json(ask.value), expected, ask.ttl_s * 1000, MOST_VALUES]
+            self._redis, [_hash(tenant, at)], [at.key, to_json(ask.value), expected, ask.ttl_s * 1000, MOST_VALUES]
         )
         if done < 0:
-            raise _full(at)
+            raise full(at, MOST_VALUES)
         if not done:
-            raise _outdated(at, ask.expected_version, version)
+            raise outdated(at, ask.expected_version, version)
         return Versions(key=at.key, version=version)
 
     def increment(self, tenant: str, at: StateParams, ask: Increment) -> StateEntry:
@@ -118,12 +107,12 @@ class State:
             TooLarge: The namespace is full.
 
         """
-        _may_write(at, ask.writer)
+        check_writer(at, ask.writer)
         done, version, *number = _INCREMENT.run(
             self._redis, [_hash(tenant, at)], [at.key, ask.by, ask.ttl_s * 1000, MOST_VALUES]
         )
         if done == -1:
-            raise _full(at)
+            raise full(at, MOST_VALUES)
         if done == 0:
             problem = f"{at.key!r} holds no whole number between -2^53 and 2^53"
             raise Conflict(
@@ -140,73 +129,15 @@ class State:
 
     def delete(self, tenant: str, at: StateParams, ask: StateRemoval) -> Deleted:
         """Remove a value, if there is one. Raises Forbidden, Conflict as `put` does."""
-        _may_write(at, ask.writer)
-        if at.namespace == SHARED and ask.expected_version is None:
-            raise Forbidden(
-                f"{SHARED!r} belongs to all agents: a plain delete would remove what others wrote.",
-                Fault(field="expected_version", problem="missing", fix="Send the version you read."),
-            )
+        check_writer(at, ask.writer)
+        check_version_given(at, ask.expected_version, "delete")
         expected = "" if ask.expected_version is None else ask.expected_version
         done, version = _DELETE.run(self._redis, [_hash(tenant, at)], [at.key, expected])
         if not done:
-            raise _outdated(at, ask.expected_version, version)
+            raise outdated(at, ask.expected_version, version)
         return Deleted(deleted=done == 1)
 
 
 def _hash(tenant: str, at: StateParams | NamespaceParams) -> str:
     # A trace id holds no colon, so no two namespaces share a key.
     return full_key(tenant, f"state:{at.trace_id}:{at.namespace}")
-
-
-def _may_write(at: StateParams, writer: str) -> None:
-    if at.namespace not in (writer, SHARED):
-        raise Forbidden(
-            f"{writer!r} may not write to {at.namespace!r}: an agent writes to its own namespace only, and all read it.",
-            Fault(
-                field="namespace",
-                problem=f"belongs to {at.namespace!r}",
-                fix=f"Write to {writer!r}, or to {SHARED!r} by increment or with expected_version.",
-            ),
-        )
-
-
-def _json(value: Any) -> str:
-    """Return *value* as the JSON that is kept: never parsed again by the store, so every digit stays."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except ValueError:
-        problem = "holds NaN or a number too large for JSON"
-        raise Invalid(
-            "The value can't be kept.", Fault(field="value", problem=problem, fix="Send null or a text instead.")
-        ) from None
-    size = len(text.encode())
-    if size > MAX_STATE_VALUE_BYTES:
-        raise TooLarge(
-            f"The value takes {size} bytes as JSON; a value may take {MAX_STATE_VALUE_BYTES}.",
-            Fault(
-                field="value",
-                problem="too large",
-                fix="Keep it elsewhere and store where, or split it over several keys.",
-            ),
-        )
-    return text
-
-
-def _entry(key: str, raw: str) -> StateEntry:
-    version, _, text = raw.partition("\n")
-    return StateEntry(key=key, value=json.loads(text), version=int(version))
-
-
-def _full(at: StateParams) -> TooLarge:
-    return TooLarge(
-        f"The namespace {at.namespace!r} holds {MOST_VALUES} values, and no more fit.",
-        Fault(field="namespace", problem="full", fix="Delete what is no longer needed."),
-    )
-
-
-def _outdated(at: StateParams, expected: int | None, version: int) -> Conflict:
-    stands = f"its version is {version}" if version else "there is none"
-    return Conflict(
-        f"{at.key!r} is not as expected: {stands}.",
-        Fault(field="expected_version", problem=f"{expected}, but {stands}", fix="Read it again, then decide anew."),
-    )
