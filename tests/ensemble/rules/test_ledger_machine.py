@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ensemble.contract.breakers import BreakerState
+from ensemble.contract.breakers import BreakerPolicy, BreakerState
 from ensemble.contract.budgets import Limits
 from ensemble.contract.exchange import LEASE_MS, AdmissionAsk, Decision, Exchange, ExchangeAnswer, OnLost, Role
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
@@ -19,11 +19,13 @@ from ensemble.rules.addresses import attempt_at, breaker_at, run_at, run_hash, s
 from ensemble.rules.budget import COUNTERS
 from ensemble.rules.records import Attempt, Breaker, Run
 from ensemble.rules.views import attempts_of, run_view
-from tests.ensemble.rules.asks import POLICY, STEPS, admission, closing, first, hex_id, settlement
+from tests.ensemble.rules.asks import STEPS, admission, closing, first, settlement
 from tests.ensemble.rules.store import StrictStore
 
-LIMITS = st.sampled_from([Limits(), Limits(tokens=9_000), Limits(calls=3), Limits(seconds=12, tokens=20_000)])
+LIMITS = st.sampled_from([Limits(), Limits(tokens=40_000), Limits(calls=9), Limits(seconds=20, tokens=20_000)])
 ENDS = st.sampled_from(sorted(set(RunStatus) - {RunStatus.RUNNING}))
+MANY = 8
+TOUCHY = BreakerPolicy(failure_threshold=1, recovery_timeout=1, success_threshold=2, half_open_probes=1)
 CHANCE = st.randoms(use_true_random=False)
 
 
@@ -59,13 +61,17 @@ class Ledger(RuleBasedStateMachine):
         self.number += 1
         return self.number
 
+    def wish(self, step: str, max_tokens: int | None = None) -> AdmissionAsk:
+        return admission(self.mint(), step, max_tokens=max_tokens, breaker=TOUCHY)
+
     @initialize(limits=LIMITS)
     def one_engine(self, limits: Limits) -> None:
         self.start("red", limits, OnLost.CHARGE, admit=False)
 
+    @precondition(lambda self: len(self.engines) < MANY)
     @rule(key=st.sampled_from(["red", "blue"]), limits=LIMITS, on_lost=st.sampled_from(OnLost), admit=st.booleans())
     def start(self, key: str, limits: Limits, on_lost: OnLost, *, admit: bool) -> None:
-        tried = [admission(self.mint())] if admit else []
+        tried = [self.wish("one")] if admit else []
         ask = first(self.mint(), self.mint(), key, limits, on_lost=on_lost, admit=tuple(tried))
         engine = Engine(ask.run_id, ask.owner, 1, tried)
         self.engines.append(engine)
@@ -79,12 +85,12 @@ class Ledger(RuleBasedStateMachine):
         two=st.booleans(),
     )
     def admit(self, chance: Any, step: str, max_tokens: int | None, *, again: bool, two: bool) -> None:
-        engine = chance.choice(self.engines)
+        engine = self.pick(chance)
         if again and engine.tried:
             wishes = [chance.choice(engine.tried)]
         else:
             steps = (step, chance.choice(STEPS)) if two else (step,)
-            wishes = [admission(self.mint(), s, max_tokens=max_tokens) for s in steps]
+            wishes = [self.wish(s, max_tokens) for s in steps]
             engine.tried += wishes
         self.send(engine, engine.ask(admit=tuple(wishes), holding=tuple(engine.admitted)))
 
@@ -96,33 +102,40 @@ class Ledger(RuleBasedStateMachine):
         go_on=st.booleans(),
     )
     def settle(self, chance: Any, outcome: Outcome, tokens: int | None, *, ends: bool, go_on: bool) -> None:
-        engine = chance.choice(self.engines)
+        engine = self.pick(chance)
         if not engine.admitted:
             return
         ask = engine.admitted[chance.choice(sorted(engine.admitted))]
-        wishes = (admission(self.mint(), chance.choice(STEPS)),) if go_on else ()
+        wishes = (self.wish(chance.choice(STEPS)),) if go_on else ()
         engine.tried += wishes
         news = settlement(ask, outcome, ends=ends, usage=Usage(tokens=tokens))
         self.send(engine, engine.ask(settle=(news,), admit=wishes))
 
     @rule(chance=CHANCE, status=ENDS)
     def close(self, chance: Any, status: RunStatus) -> None:
-        engine = chance.choice(self.engines)
+        engine = self.pick(chance)
         self.send(engine, engine.ask(close=closing(status)))
 
     @rule(chance=CHANCE, step=st.sampled_from(STEPS))
     def end_unattempted(self, chance: Any, step: str) -> None:
-        engine = chance.choice(self.engines)
+        engine = self.pick(chance)
         self.send(engine, engine.ask(ended=(StepResult(step=step, agent="left", status=StepStatus.SKIPPED),)))
 
     @rule(chance=CHANCE)
     def an_old_exchange_comes_again(self, chance: Any) -> None:
-        engine = chance.choice(self.engines)
+        engine = self.pick(chance)
         self.send(engine, chance.choice(engine.sent), again=True)
 
-    @rule(ms=st.sampled_from([1, 900, 10_000, LEASE_MS]))
+    @rule(ms=st.sampled_from([1, 900, 1_000, 1_000, LEASE_MS]))
     def time_passes(self, ms: int) -> None:
         self.store.now_ms += ms
+
+    def pick(self, chance: Any) -> Engine:
+        """Return an engine, mostly one that runs a run."""
+        runs = self.runs()
+        owners = [e for e in self.engines if e.run_id in runs and runs[e.run_id].owner == e.owner]
+        among = owners if owners and chance.randrange(5) else self.engines
+        return among[chance.randrange(len(among))]
 
     def send(self, engine: Engine, ask: Exchange, *, again: bool = False) -> None:
         """Send *ask*, then once more as after a lost answer: the same answer, nothing reserved twice."""
@@ -220,7 +233,7 @@ class Ledger(RuleBasedStateMachine):
             if text is None:
                 continue
             breaker = Breaker.model_validate_json(text)
-            assert len(breaker.probes) <= POLICY.half_open_probes
+            assert len(breaker.probes) <= TOUCHY.half_open_probes
             assert breaker.state is BreakerState.HALF_OPEN or not breaker.probes
 
     @invariant()
@@ -250,10 +263,9 @@ class RacedLedger(Ledger):
     @precondition(lambda self: self.other is None)
     @rule(chance=CHANCE)
     def somebody_is_about_to_come_between(self, chance: Any) -> None:
-        engine = chance.choice(self.engines)
-        ticket = hex_id(self.mint())
+        engine = self.pick(chance)
         self.other = chance.choice(
-            [engine.sent[-1], engine.ask(), engine.ask(admit=(admission(int(ticket, 16), chance.choice(STEPS)),))]
+            [engine.sent[-1], engine.ask(), engine.ask(admit=(self.wish(chance.choice(STEPS)),))]
         )
 
     def exchange(self, ask: Exchange) -> tuple[bool, ExchangeAnswer]:
