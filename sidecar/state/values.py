@@ -41,6 +41,6 @@ def to_json(value: Any) -> str:
 
 
 def to_entry(key: str, raw: str) -> StateEntry:
-    """Return the value kept as *raw*, ``<version>\\n<JSON>``."""
+    """Return the value kept as *raw*: version, newline, JSON."""
     version, _, text = raw.partition("\n")
     return StateEntry(key=key, value=json.loads(text), version=int(version))
