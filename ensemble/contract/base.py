@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 __all__ = [
     "AgentName",
@@ -41,8 +41,20 @@ AgentName = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 StepId = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Identity = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 """What an agent *is*, whatever it is called: ``app:<id>``, ``api:<base URL>#<key hash>``, ``model:…``, ``tool:…``."""
-Namespace = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-StateKey = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def _survives_a_path(name: str) -> str:
+    if {".", ".."} & set(name.split("/")):
+        raise ValueError("'.' and '..' mean something else in an address; choose another name")
+    return name
+
+
+Namespace = Annotated[str, StringConstraints(pattern=NAME_PATTERN), AfterValidator(_survives_a_path)]
+StateKey = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    AfterValidator(_survives_a_path),
+]
 
 
 class Ask(BaseModel):

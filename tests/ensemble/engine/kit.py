@@ -130,3 +130,18 @@ def play(
             events.append(next(conducting))
         except StopIteration as ended:
             return Played(ended.value, events, time.monotonic() - begun)
+
+
+def team(*names: str) -> dict[str, Agent]:
+    """Return healthy agents of these names."""
+    return {name: Scripted(name) for name in names}
+
+
+def chain(*names: str) -> dict[str, object]:
+    """Return a plan that runs them one after another."""
+    return {"pattern": "sequential", "agents": list(names)}
+
+
+def side_by_side(*names: str, **more: object) -> dict[str, object]:
+    """Return a plan that runs them at once."""
+    return {"pattern": "parallel", "agents": list(names), **more}

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import pytest
 
-from ensemble.agents.port import Agent, Call, CallScope, Reply
-from ensemble.contract.budgets import Limits
+from ensemble.agents.port import Agent, Reply
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
 from ensemble.contract.results import Usage
 from ensemble.engine.book import Book
 from ensemble.engine.hosts import Hosts
-from tests.ensemble.engine.kit import Played, Scripted, bad, good, play, slow, stuck
+from tests.ensemble.engine.kit import Scripted, bad, chain, good, play, side_by_side, slow, stuck, team
 
 DIAMOND = {
     "steps": [
@@ -23,18 +21,6 @@ DIAMOND = {
         {"id": "d", "agent": "four", "depends_on": ["b", "c"]},
     ]
 }
-
-
-def team(*names: str) -> dict[str, Agent]:
-    return {name: Scripted(name) for name in names}
-
-
-def chain(*names: str) -> dict[str, object]:
-    return {"pattern": "sequential", "agents": list(names)}
-
-
-def side_by_side(*names: str, **more: object) -> dict[str, object]:
-    return {"pattern": "parallel", "agents": list(names), **more}
 
 
 class TestPatterns:
@@ -255,152 +241,6 @@ class TestDeadlines:
         conducting.close()
 
         assert ended.is_set()
-
-
-class TestLedger:
-    """Breakers, budgets and run keys as the engine lives with them."""
-
-    def test_a_breaker_opened_by_one_run_refuses_the_next(self) -> None:
-        book, agent = Book(), Scripted("a", [bad()])
-        plan = {"steps": [{"id": "a", "agent": "a"}], "defaults": {"breaker": {"failure_threshold": 1}}}
-
-        play(plan, {"a": agent}, ledger=book)
-        played = play(plan, {"a": agent}, ledger=book)
-
-        assert len(agent.calls) == 1
-        assert played.statuses() == {"a": "refused"}
-        assert "breaker_open" in str(played.by_step["a"].error)
-
-    def test_a_budget_of_calls_refuses_the_rest(self) -> None:
-        agents = team(*"abcd")
-
-        played = play(chain(*"abcd"), agents, limits=Limits(calls=2))
-
-        assert played.statuses() == {"a": "succeeded", "b": "succeeded", "c": "refused", "d": "skipped"}
-
-    def test_a_failed_run_reopened_by_its_key_calls_only_what_failed(self) -> None:
-        book = Book()
-        agents = {"a": Scripted("a", [good("alpha")]), "b": Scripted("b", [bad(), good("beta")])}
-
-        first = play(chain("a", "b"), agents, ledger=book, run_key="k")
-        again = play(chain("a", "b"), agents, ledger=book, run_key="k")
-
-        assert first.report.status is RunStatus.PARTIAL
-        assert again.report.status is RunStatus.SUCCEEDED
-        assert [len(agents[name].calls) for name in "ab"] == [1, 2]
-        assert first.report.run_id == again.report.run_id
-
-    def test_a_succeeded_run_answers_again_without_a_call(self) -> None:
-        book, agents = Book(), team("a")
-
-        first = play(chain("a"), agents, ledger=book, run_key="k")
-        again = play(chain("a"), agents, ledger=book, run_key="k")
-
-        assert again.report.answer == first.report.answer
-        assert again.report.replayed
-        assert len(agents["a"].calls) == 1  # type: ignore[attr-defined]  # a Scripted
-
-    def test_another_task_under_the_same_key_is_another_run(self) -> None:
-        book, agents = Book(), team("a")
-
-        answers = {
-            play(chain("a"), agents, ledger=book, run_key="k", task=task).report.answer for task in ("x", "y", "z")
-        }
-
-        assert answers == {"echo x", "echo y", "echo z"}
-
-    @pytest.mark.parametrize("_round", range(10))
-    def test_two_at_the_same_instant_call_each_step_once(self, _round: int) -> None:
-        book, barrier = Book(), threading.Barrier(2)
-        agents = {name: Scripted(name, [slow(0.02, good(name))]) for name in "abc"}
-        answers: list[Played] = []
-
-        def both() -> None:
-            barrier.wait()
-            answers.append(play(chain(*"abc"), agents, ledger=book, run_key="k"))
-
-        threads = [threading.Thread(target=both) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-        assert [len(agent.calls) for agent in agents.values()] == [1, 1, 1]
-        assert {played.report.answer for played in answers} == {"c"}
-        assert sorted(played.report.replayed for played in answers) == [False, True]
-
-    def test_a_follower_holds_no_place_that_the_owner_needs(self) -> None:
-        """Two calls with one key and one place: the second must not sit on the place the first needs next."""
-        book, hosts, started = Book(), Hosts(), threading.Event()
-
-        def first(call: Call, scope: CallScope) -> Reply:
-            started.set()
-            return slow(0.3, good("one"))(call, scope)
-
-        agents = {"a": Scripted("a", [first]), "b": Scripted("b", [good("two")])}
-        answers: list[Played] = []
-        options: dict[str, Any] = {"ledger": book, "hosts": hosts, "run_key": "k", "host_parallel": 1, "timeout_s": 10}
-        owner = threading.Thread(target=lambda: answers.append(play(chain("a", "b"), agents, **options)))
-        owner.start()
-        started.wait(5)
-        answers.append(play(chain("a", "b"), agents, **options))
-        owner.join()
-
-        assert [played.report.answer for played in answers] == ["two", "two"]
-        assert hosts.taken("http://one") == 0
-
-
-class TestJoins:
-    """Steps that wait for some of others."""
-
-    def test_any_starts_with_the_first_and_ends_what_nothing_needs(self) -> None:
-        plan = {
-            "steps": [
-                {"id": "quick", "agent": "quick"},
-                {"id": "slow", "agent": "slow"},
-                {"id": "after", "agent": "after", "depends_on": ["quick", "slow"], "join": "any"},
-            ]
-        }
-        agents: dict[str, Agent] = {"quick": Scripted("q"), "slow": Scripted("s", [slow(20)]), "after": Scripted("a")}
-
-        played = play(plan, agents)
-
-        assert played.seconds < 5
-        assert played.statuses() == {"quick": "succeeded", "slow": "cancelled", "after": "succeeded"}
-        assert played.report.status is RunStatus.SUCCEEDED
-
-    def test_any_lets_go_on_what_the_answer_reads(self) -> None:
-        plan = {
-            "steps": [
-                {"id": "quick", "agent": "quick"},
-                {"id": "slow", "agent": "slow"},
-                {"id": "after", "agent": "after", "depends_on": ["quick", "slow"], "join": "any"},
-            ],
-            "output": "{{ slow.text }} and {{ after.text }}",
-        }
-        agents: dict[str, Agent] = {
-            "quick": Scripted("q"),
-            "slow": Scripted("s", [slow(0.2, good("late"))]),
-            "after": Scripted("a", [good("early")]),
-        }
-
-        assert play(plan, agents).report.answer == "late and early"
-
-    def test_a_quorum_that_can_no_longer_be_met_is_said(self) -> None:
-        plan = {
-            "steps": [
-                {"id": "a", "agent": "a"},
-                {"id": "b", "agent": "b"},
-                {"id": "c", "agent": "c"},
-                {"id": "d", "agent": "d", "depends_on": ["a", "b", "c"], "join": "quorum(2)"},
-            ]
-        }
-        agents: dict[str, Agent] = {**team("a", "d"), "b": Scripted("b", [bad()]), "c": Scripted("c", [bad()])}
-
-        played = play(plan, agents)
-
-        assert played.statuses()["d"] == "skipped"
-        assert "quorum_impossible" in str(played.by_step["d"].error)
 
 
 @pytest.mark.parametrize("odd", ["\ud800", float("nan"), {1: {2, 3}}, [[[[]]] * 3] * 3, object()])

@@ -1,0 +1,60 @@
+"""Steps that wait for some of others, as the engine runs them."""
+
+from __future__ import annotations
+
+from ensemble.agents.port import Agent
+from ensemble.contract.outcomes import RunStatus
+from tests.ensemble.engine.kit import Scripted, bad, good, play, slow, team
+
+
+class TestJoins:
+    """Steps that wait for some of others."""
+
+    def test_any_starts_with_the_first_and_ends_what_nothing_needs(self) -> None:
+        plan = {
+            "steps": [
+                {"id": "quick", "agent": "quick"},
+                {"id": "slow", "agent": "slow"},
+                {"id": "after", "agent": "after", "depends_on": ["quick", "slow"], "join": "any"},
+            ]
+        }
+        agents: dict[str, Agent] = {"quick": Scripted("q"), "slow": Scripted("s", [slow(20)]), "after": Scripted("a")}
+
+        played = play(plan, agents)
+
+        assert played.seconds < 5
+        assert played.statuses() == {"quick": "succeeded", "slow": "cancelled", "after": "succeeded"}
+        assert played.report.status is RunStatus.SUCCEEDED
+
+    def test_any_lets_go_on_what_the_answer_reads(self) -> None:
+        plan = {
+            "steps": [
+                {"id": "quick", "agent": "quick"},
+                {"id": "slow", "agent": "slow"},
+                {"id": "after", "agent": "after", "depends_on": ["quick", "slow"], "join": "any"},
+            ],
+            "output": "{{ slow.text }} and {{ after.text }}",
+        }
+        agents: dict[str, Agent] = {
+            "quick": Scripted("q"),
+            "slow": Scripted("s", [slow(0.2, good("late"))]),
+            "after": Scripted("a", [good("early")]),
+        }
+
+        assert play(plan, agents).report.answer == "late and early"
+
+    def test_a_quorum_that_can_no_longer_be_met_is_said(self) -> None:
+        plan = {
+            "steps": [
+                {"id": "a", "agent": "a"},
+                {"id": "b", "agent": "b"},
+                {"id": "c", "agent": "c"},
+                {"id": "d", "agent": "d", "depends_on": ["a", "b", "c"], "join": "quorum(2)"},
+            ]
+        }
+        agents: dict[str, Agent] = {**team("a", "d"), "b": Scripted("b", [bad()]), "c": Scripted("c", [bad()])}
+
+        played = play(plan, agents)
+
+        assert played.statuses()["d"] == "skipped"
+        assert "quorum_impossible" in str(played.by_step["d"].error)
