@@ -77,6 +77,8 @@ def decide(ask: Exchange, snapshot: Snapshot, defaults: Defaults) -> tuple[Excha
     admissions = tuple(admit(work, a, f"admit.{n}", defaults) for n, a in enumerate(ask.admit)) if owner else ()
     if owner and running and ask.close is None:
         work.run = lease.renew(work.run, work.now_ms)
+    if owner:
+        draft.check(run_at(work.run_id))
     work.finish(new=standing is Standing.NEW)
     answer = ExchangeAnswer(
         run=_head(work, standing),

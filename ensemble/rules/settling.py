@@ -30,7 +30,6 @@ def settle(work: Working, news: Settlement, where: str, defaults: Defaults, *, l
         raise Conflict(f"{where}.step", f"{news.ticket} was admitted for {attempt.ask.step!r}", "name that step")
     if attempt.settlement is not None:
         return
-    late = late or attempt.epoch != work.run.epoch
     taken = news.result is not None and _take(work, news.ticket, news.result, late=late)
     _tell_breaker(work, attempt, news, defaults)
     tokens, reserved, booked = news.usage.tokens, attempt.reserved, attempt.booking

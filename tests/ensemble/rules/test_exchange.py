@@ -148,6 +148,27 @@ def test_a_late_result_is_not_taken_while_the_step_is_done_again(store: StrictSt
     assert [result.text for result in view(store).results] == [f"one by {again.ticket}"]
 
 
+def test_a_late_result_is_not_taken_while_the_step_is_just_being_done_again(store: StrictStore) -> None:
+    one, again = admission(1), admission(2)
+    store.exchange(first(RUN, MINE, admit=(one,)))
+    store.now_ms += LEASE_MS
+    store.exchange(first(OTHER_RUN, THEIRS))
+    heir = later(RUN, THEIRS, 2, admit=(again,))
+    store.exchange(later(RUN, MINE, settle=(settlement(one),)), meanwhile=lambda: store.exchange(heir))
+    shown = view(store)
+    assert (shown.results, shown.budget.tokens_committed, store.lost_races) == ((), 100, 1)
+
+
+def test_taking_a_run_over_gives_its_probes_back(store: StrictStore) -> None:
+    fail_twice(store, RUN, MINE, "a")
+    store.now_ms += 10_000
+    store.exchange(later(RUN, MINE, admit=(admission(1),)))
+    store.now_ms += LEASE_MS
+    store.exchange(first(OTHER_RUN, THEIRS, "a"))
+    shown = breaker_view("app:left", store.hashes["breaker:app:left"]["breaker"], store.now_ms)
+    assert (shown.state, shown.probes) == ("half_open", 0)
+
+
 def test_a_lapsed_owner_nobody_took_over_goes_on(store: StrictStore) -> None:
     one = admission(1)
     store.exchange(first(RUN, MINE, admit=(one,)))

@@ -135,7 +135,7 @@ class Ledger(RuleBasedStateMachine):
         runs = self.runs()
         owners = [e for e in self.engines if e.run_id in runs and runs[e.run_id].owner == e.owner]
         among = owners if owners and chance.randrange(5) else self.engines
-        return among[chance.randrange(len(among))]
+        return among[int(chance.randrange(len(among)))]
 
     def send(self, engine: Engine, ask: Exchange, *, again: bool = False) -> None:
         """Send *ask*, then once more as after a lost answer: the same answer, nothing reserved twice."""
