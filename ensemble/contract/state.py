@@ -51,7 +51,9 @@ class StatePut(Ask):
     writer: AgentName = Field(description="Who writes; must be the namespace's own name, unless that is shared.")
     value: Any
     expected_version: int | None = Field(default=None, ge=0)
-    ttl_s: int = Field(default=3600, ge=1, le=30 * 86400, description="How long the namespace lives after its last use.")
+    ttl_s: int = Field(
+        default=3600, ge=1, le=30 * 86400, description="How long the namespace lives after its last use."
+    )
 
 
 class StateRemoval(Ask):
