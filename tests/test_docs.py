@@ -1,0 +1,325 @@
+"""What the pages under docs say is what the code does: fields, outputs, outcomes, errors, endpoints, examples, links."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ensemble.agents.port import Reply
+from ensemble.contract import endpoints
+from ensemble.contract.breakers import BreakerPolicy
+from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
+from ensemble.contract.problems import ProblemCode
+from ensemble.engine import errors as engine_errors
+from ensemble.engine.request import RUN_TIMEOUT_S, STEP_TIMEOUT_S
+from ensemble.engine.retry import Tally, next_try
+from ensemble.plan.conditions import OPERATORS
+from ensemble.plan.faults import PlanError
+from ensemble.plan.joins import JoinKind
+from ensemble.plan.reading import read_plan
+from ensemble.rules import breaker
+from ensemble.rules.records import Breaker
+from plugin import errors as plugin_errors
+from plugin.limiting import MAX_PARALLEL
+from tests.standin.world import SidecarProcess
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
+APPS = ("market", "tech", "finance", "competitor", "critic", "writer")
+"""The names the examples' credentials hold."""
+LONGEST_PAGE = 230
+"""Lines. A page that tells more has a second subject."""
+
+
+@cache
+def page(name: str) -> str:
+    """Return a page under docs."""
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def rows(text: str, *header: str) -> list[list[str]]:
+    """Return the cells of the first table in *text* whose header begins with these words."""
+    lines = text.splitlines()
+    start = next(n for n, line in enumerate(lines) if cells(line)[: len(header)] == list(header))
+    found = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        found.append(cells(line))
+    return found
+
+
+def cells(line: str) -> list[str]:
+    """Return the cells of a table's line."""
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def code(cell: str) -> list[str]:
+    """Return what stands in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def fenced(text: str, language: str) -> list[str]:
+    """Return the code blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    """To a file that is there and, behind #, to one of its headings."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        file = (path.parent / name).resolve() if name else path
+        assert file.is_file(), target
+        headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+        anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert not anchor or anchor in anchors, target
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_no_page_is_long_and_the_readme_names_it(path: Path) -> None:
+    """Whoever looks for a subject finds its page from the README."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_PAGE
+    assert f"(docs/{path.name})" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+EXAMPLES = [(path.name, block) for path in PAGES for block in fenced(path.read_text(encoding="utf-8"), "yaml")]
+
+
+@pytest.mark.parametrize(("name", "plan"), EXAMPLES)
+def test_every_plan_in_the_pages_can_run(name: str, plan: str) -> None:
+    """As it is typed into the node, with agents of the names used here; and nothing in it deserves a warning."""
+    read = read_plan(plan, known=APPS, inputs={"topic": "pumps"}, typed=True)
+
+    assert read.steps, name
+    assert read.warnings == ()
+
+
+# --- plans.md
+
+
+UNKNOWN = "no such field of a plan"
+ODD_STEP = {
+    UNKNOWN: 1,
+    "join": {UNKNOWN: 1},
+    "when": {UNKNOWN: 1},
+    "inputs": [{UNKNOWN: 1}],
+    "outputs": [{UNKNOWN: 1}],
+}
+ODD_PLANS: tuple[Mapping[str, Any], ...] = (
+    {
+        UNKNOWN: 1,
+        "limits": {UNKNOWN: 1},
+        "defaults": {UNKNOWN: 1, "breaker": {UNKNOWN: 1}},
+        "agents": {"x": {UNKNOWN: 1, "app": "market", "breaker": {UNKNOWN: 1}}, "y": {"model": {UNKNOWN: 1}}},
+        "tools": [{UNKNOWN: 1}],
+        "steps": [{"id": "a", "agent": "x", **ODD_STEP}, {"id": "b", "agent": "x", "when": {"and": [], UNKNOWN: 1}}],
+    },
+    {"nodes": [{UNKNOWN: 1, "data": {**ODD_STEP, "agent_config": {UNKNOWN: 1}}}]},
+)
+"""Plans with an unknown field in every map there is: the reader answers with those it knows."""
+
+
+def known_fields() -> dict[str, set[str]]:
+    """Return the fields the reader knows, by where they stand, in the page's words."""
+    found: dict[str, set[str]] = {}
+    for odd in ODD_PLANS:
+        with pytest.raises(PlanError) as refused:
+            read_plan(odd, known=APPS)
+        for fault in refused.value.faults:
+            if not fault.field.endswith(UNKNOWN):
+                continue
+            where = fault.field.removesuffix(UNKNOWN).rstrip(".")
+            where = re.sub(r"\[\d+\]", "[]", where).replace("agents.x", "agents.…").replace("agents.y", "agents.…")
+            where = re.sub(r"^.*[.](join|when|breaker|inputs\[\]|outputs\[\])$", r"\1", where) or "plan"
+            listed = fault.fix.partition("There are: ")[2].rstrip(".")
+            found.setdefault(where, set()).update(listed.split(", "))
+    return found
+
+
+def test_every_field_of_a_plan_is_in_the_table_and_the_other_way_round() -> None:
+    """Asked of the reader itself, at every place where it reads a map."""
+    told: dict[str, set[str]] = {}
+    for places, names, *_ in rows(page("plans.md"), "where", "field"):
+        for place in places.split(", "):
+            told.setdefault(place, set()).update(code(names))
+
+    assert told == known_fields()
+
+
+def test_every_operator_and_join_is_named() -> None:
+    """In the words one writes."""
+    listed = page("plans.md").partition("Operators, those")[2].partition(". Also")[0]
+    assert code(listed.replace("\n", " ")) == list(OPERATORS)
+    joins = " ".join(row[0] for row in rows(page("plans.md"), "`join`"))
+    assert set(JoinKind) == {re.sub(r"\W.*", "", name) for name in code(joins) if name[0] != "{"}
+
+
+def test_the_breakers_numbers_are_the_contracts() -> None:
+    """Default values behind the fields, in their order."""
+    for _, names, what in (row for row in rows(page("plans.md"), "where", "field") if row[0] == "breaker"):
+        for name in code(names):
+            default = f"{BreakerPolicy.model_fields[name].default:g}"
+            assert re.search(rf"\b{default}\b", what), name
+
+
+# --- orchestrator.md, and a page of its own for every further tool
+
+
+def tools() -> Iterator[tuple[str, Any]]:
+    """Yield name and declaration of every tool."""
+    provider = yaml.safe_load((ROOT / "provider" / "ensemble.yaml").read_text(encoding="utf-8"))
+    for file in provider["tools"]:
+        tool = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+        yield tool["identity"]["name"], tool
+
+
+def paths(schema: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """Yield the path of every property below *schema*."""
+    for name, each in schema.get("properties", {}).items():
+        yield before + name
+        yield from paths(each, f"{before}{name}.")
+        yield from paths(each.get("items", {}), f"{before}{name}[].")
+
+
+@pytest.mark.parametrize(("name", "tool"), list(tools()), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_parameter_and_output_of_a_tool_is_in_its_page(name: str, tool: Any) -> None:
+    """And the page names no other."""
+    text = page(f"{name}.md")
+
+    declared = {each["name"] for each in tool["parameters"]}
+    assert {each for row in rows(text, "parameter") for each in code(row[0])} == declared
+    assert {each for row in rows(text, "output") for each in code(row[0])} == set(paths(tool["output_schema"]))
+
+
+def test_every_status_is_explained() -> None:
+    """Of steps and of runs, but for those that are not an end."""
+    steps = {each for row in rows(page("orchestrator.md"), "a step is") for each in code(row[0])}
+    runs = {each for row in rows(page("orchestrator.md"), "a run is") for each in code(row[0])}
+    assert steps == {*StepStatus} - {StepStatus.PENDING, StepStatus.RUNNING}
+    assert runs == {*RunStatus} - {RunStatus.RUNNING}
+
+
+def test_every_error_a_builder_can_see_is_explained() -> None:
+    """By the name Dify shows; the families are named beside the table."""
+    families = {plugin_errors.EnsembleError, engine_errors.EngineError}
+    seen = {
+        each
+        for module in (plugin_errors, engine_errors)
+        for _, each in inspect.getmembers(module, inspect.isclass)
+        if issubclass(each, tuple(families)) and each.__module__ == module.__name__
+    }
+    section = page("orchestrator.md").partition("## When the node fails")[2].partition("\n## ")[0]
+
+    assert {name for row in rows(section, "error") for name in code(row[0])} == {e.__name__ for e in seen - families}
+    assert {each.__name__ for each in families} <= set(code(section))
+
+
+def test_the_defaults_told_are_those_of_the_code() -> None:
+    """The run's time, a step's time, the calls at one time."""
+    limits = {code(row[0])[0]: row[3] for row in rows(page("orchestrator.md"), "limit")}
+    assert limits["timeout"] == f"{RUN_TIMEOUT_S:g}"
+    assert limits["max_parallel"] == f"{MAX_PARALLEL}"
+    assert f"A step's own timeout is {STEP_TIMEOUT_S:g} s" in page("orchestrator.md")
+    assert f"{STEP_TIMEOUT_S:g} s where nobody says" in page("plans.md").replace("\n", " ")
+
+
+# --- agents.md
+
+
+def tried_again(outcome: Outcome) -> str:
+    """Return the page's words for what the retry rule does, found by asking it until it says no."""
+
+    def most(retry_times: int, *, sent: bool) -> int:
+        reply = Reply(outcome=outcome, retry_allowed=True, sent=sent)
+        tally, times = Tally(), 0
+        while (again := next_try(reply, retry_times, tally, lambda: 0.5)) is not None:
+            tally, times = again.tally, times + 1
+        return times
+
+    asked = {(wish, sent): most(wish, sent=sent) for wish in (0, 1, 7) for sent in (True, False)}
+    if not any(asked.values()):
+        return "no"
+    if len(set(asked.values())) == 1:
+        return f"{asked[0, True]} times, not counted"
+    assert all(times == wish for (wish, sent), times in asked.items() if sent)
+    least = asked[0, False]
+    assert all(times == max(wish, least) for (wish, sent), times in asked.items() if not sent)
+    return f"`retry_times`; at least {least} if it was not sent in full" if least else "`retry_times`"
+
+
+def heard(outcome: Outcome) -> str:
+    """Return the page's word for what a breaker with one failure makes of an outcome."""
+    before = Breaker(failures=1)
+    after = breaker.settle(before, BreakerPolicy(), 1_000, ticket="f" * 32, generation=0, outcome=outcome)
+    if after == before:
+        return "neutral"
+    if after.cooling_until_ms > before.cooling_until_ms:
+        return "cools"
+    return "failure" if after.failures > before.failures else "success"
+
+
+def test_every_outcome_is_in_the_table_with_what_the_rules_make_of_it() -> None:
+    """The words for retries and breakers are computed from the rules themselves."""
+    told = {code(row[0])[0]: (row[2], row[3]) for row in rows(page("agents.md"), "outcome")}
+    assert told == {outcome.value: (tried_again(outcome), heard(outcome)) for outcome in Outcome}
+
+
+# --- sidecar.md
+
+
+def test_every_endpoint_and_problem_is_in_the_tables() -> None:
+    """Method and path as the contract has them."""
+    told = [code(row[0])[0] for row in rows(page("sidecar.md"), "method and path")]
+    assert sorted(told) == sorted(f"{each.method} {each.path}" for each in endpoints.ALL)
+    assert {code(row[0])[0] for row in rows(page("sidecar.md"), "code")} == {*ProblemCode}
+
+
+def asked(script: str) -> Iterator[tuple[str, str]]:
+    """Yield method and path of every request in the examples of the page."""
+    for command in re.findall(r"^(?:ask|curl) .*?(?:\n(?! )|\Z)", script, re.DOTALL | re.MULTILINE):
+        words = shlex.split(command)
+        verb = words[words.index("-X") + 1] if "-X" in words else "POST" if "-d" in words else "GET"
+        url = next(word for word in words if word.startswith(("$URL", "$STATE")))
+        yield verb, url.replace("$STATE", "/v1/traces/trace-1/state").replace("$URL", "").partition("?")[0]
+
+
+def test_the_examples_of_the_api_work_and_leave_no_endpoint_out() -> None:
+    """Run in their order by a shell, against a sidecar; every answer is a success."""
+    blocks = [block for block in fenced(page("sidecar.md"), "sh") if "$URL" in block or "$STATE" in block]
+    script = "\n".join(blocks)
+    requests = list(asked(script))
+    missing = [each.name for each in endpoints.ALL if not any(map(_of(each), requests))]
+    assert missing == []
+
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed here, so the page's examples were compared and not run")
+    with tempfile.TemporaryDirectory(prefix="ens-") as folder, SidecarProcess(Path(folder)) as sidecar:
+        done = subprocess.run(
+            ["bash", "-eu", "-c", script],
+            env={"PATH": os.environ["PATH"], "URL": sidecar.url, "TOKEN": sidecar.token},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"failures":1' in done.stdout
+
+
+def _of(endpoint: endpoints.Endpoint[Any, Any]) -> Callable[[tuple[str, str]], bool]:
+    shape = re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(endpoint.path)))
+    return lambda request: request[0] == endpoint.method and shape.fullmatch(request[1]) is not None
