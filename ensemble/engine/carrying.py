@@ -1,82 +1,93 @@
-"""What goes along to an agent that is given other agents' results: bounded, cut head and tail, and said so.
-
-The limits and the 60/40 cut are those of the context service, here with an estimate instead of a count.
-"""
+"""What goes along to an agent that is given other agents' results: bounded by the context's limits, and said so."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ensemble.engine.estimate import estimate_tokens
+from ensemble.contract.context import Fate
+from ensemble.engine.ports import Context
+from ensemble.packing.counting import ESTIMATE
+from ensemble.packing.model import Packed, Part, Policy
+from ensemble.packing.packing import pack, section
 
-__all__ = ["CUT_MARK", "Carried", "carry"]
+__all__ = ["ESTIMATED", "Carried", "EstimatedContext", "carry", "fits_surely"]
 
-TOTAL_TOKENS = 50_000
-EACH_TOKENS = 10_000
-CUT_MARK = "...[compressed]"
-_HEAD = 0.6
+_SURELY = 0.8
+"""The estimate is up to a quarter too low (JSON); what it puts below this share of a limit is within it."""
 _SURELY_OVER = 12
-"""Characters per token no ordinary text reaches; it bounds the work that one cut takes."""
+"""Characters per token no ordinary text reaches: a text longer than that is over its limit without being counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """The text to send and the names of those whose results were cut to fit."""
+    """The text to send, and what the builder is told about it."""
 
     text: str
-    cut: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
-def carry(task: str, results: Sequence[tuple[str, str]], total: int = TOTAL_TOKENS, each: int = EACH_TOKENS) -> Carried:
+class EstimatedContext:
+    """Packs in this process, by the estimate: what there is without a sidecar."""
+
+    def pack(self, parts: Sequence[Part], policy: Policy) -> tuple[Packed, tuple[str, ...]]:
+        """Return what fits, and a warning where something did not."""
+        packed = pack(parts, policy, ESTIMATE)
+        if not any(packed.named(fate) for fate in (Fate.CUT, Fate.DROPPED)):
+            return packed, ()
+        return packed, ("Tokens were estimated, not counted, to keep results within the context limit.",)
+
+
+ESTIMATED = EstimatedContext()
+
+
+def carry(
+    task: str,
+    results: Sequence[tuple[str, str]],
+    *,
+    to: str,
+    context: Context = ESTIMATED,
+    policy: Policy | None = None,
+) -> Carried:
     """Return *task*, a blank line, and one ``### name`` section per (name, text) in *results*.
 
-    The sections share *total* tokens fairly: what a short one leaves, a long one may use, but none gets over *each*.
+    The context is asked only where the estimate says that the limits are near: most runs need nothing of it.
+
+    Args:
+        task: Goes along whole; the limits are those of the results.
+        results: What is carried, by the headings.
+        to: Whom it is given to, for the warnings.
+        context: Who packs what may not fit.
+        policy: The limits and rules; the usual ones where there is none.
+
     """
-    sizes = [_size(text, each) for _, text in results]
-    shares = _fair_shares(sizes, total)
-    sections, cut = [], []
-    for (name, text), share in zip(results, shares, strict=True):
-        fitted = fit(text, share)
-        if fitted != text:
-            cut.append(name)
-        sections.append(f"### {name}\n{fitted}")
-    return Carried("\n\n".join([task, *sections]), tuple(cut))
+    rules = policy or Policy(query=task)
+    parts = [Part(name=name, text=text) for name, text in results]
+    if fits_surely(parts, rules):
+        return Carried("\n\n".join([task, *(section(part.name, part.text) for part in parts)]), ())
+    packed, warnings = context.pack(parts, rules)
+    return Carried("\n\n".join(filter(None, [task, packed.text])), (*_told(packed, rules, to), *warnings))
 
 
-def _fair_shares(wanted: Sequence[int], total: int) -> list[int]:
-    """Give everybody the same, then what is left over to those who want more (max-min fairness)."""
-    shares = [0] * len(wanted)
-    left, open_ones = total, sorted(range(len(wanted)), key=lambda i: wanted[i])
-    while open_ones:
-        part = left // len(open_ones)
-        first = open_ones.pop(0)
-        shares[first] = min(wanted[first], part)
-        left -= shares[first]
-    return shares
+def fits_surely(parts: Sequence[Part], policy: Policy) -> bool:
+    """Return whether *parts* are far below the limits of *policy*, as the estimate has it; takes a few ms at most."""
+    left = int(policy.limit_tokens * _SURELY)
+    for part in parts:
+        most = min(left, int(policy.each_tokens * _SURELY))
+        if len(part.text) > most * _SURELY_OVER:
+            return False
+        size = ESTIMATE.count(part.text)
+        if size > most:
+            return False
+        left -= size + ESTIMATE.count(part.name) + 4
+    return left >= 0
 
 
-def _size(text: str, cap: int) -> int:
-    """Return the estimate of *text*, at most *cap*; a text surely over it is not read to its end."""
-    return cap if len(text) > cap * _SURELY_OVER else min(estimate_tokens(text), cap)
-
-
-def fit(text: str, tokens: int) -> str:
-    """Return *text*, or its head and tail around a mark, estimated at no more than *tokens*."""
-    longest = tokens * _SURELY_OVER
-    if len(text) <= longest and estimate_tokens(text) <= tokens:
-        return text
-    low, high = 0, min(len(text), longest)
-    while low < high:  # the longest cut that still fits
-        middle = (low + high + 1) // 2
-        if estimate_tokens(_cut(text, middle)) <= tokens:
-            low = middle
-        else:
-            high = middle - 1
-    return _cut(text, low) if low else ""
-
-
-def _cut(text: str, keep: int) -> str:
-    head = round(keep * _HEAD)
-    tail = keep - head
-    return f"{text[:head]}\n{CUT_MARK}\n{text[len(text) - tail :]}" if tail else f"{text[:head]}\n{CUT_MARK}"
+def _told(packed: Packed, policy: Policy, to: str) -> tuple[str, ...]:
+    """Return a warning for what was shortened and one for what was left out."""
+    cut, dropped = ", ".join(packed.named(Fate.CUT)), ", ".join(packed.named(Fate.DROPPED))
+    limit = f"results are kept to {policy.each_tokens:,} tokens each and {policy.limit_tokens:,} together"
+    return (
+        *([f"{to} was given a shortened answer of {cut}: {limit}."] if cut else []),
+        *([f"{to} was not given the answer of {dropped}: {limit}."] if dropped else []),
+    )

@@ -1,14 +1,15 @@
-"""What the engine needs from the outside world: a ledger to ask, a runner to call with, something to tell."""
+"""What the engine needs from the outside world: a ledger to ask, a runner to call with, a packer of long results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.runs import RunView
+from ensemble.packing.model import Packed, Part, Policy
 
-__all__ = ["Job", "Ledger", "LedgerUnavailable", "Runner"]
+__all__ = ["Context", "Job", "Ledger", "LedgerUnavailable", "Runner"]
 
 
 class LedgerUnavailable(Exception):  # noqa: N818 - named for what it means to the reader, as users see it
@@ -37,6 +38,13 @@ class Ledger(Protocol):
             LedgerUnavailable: as above.
 
         """
+
+
+class Context(Protocol):
+    """Who fits results into a window of tokens: the sidecar, which counts, or this process, which estimates."""
+
+    def pack(self, parts: Sequence[Part], policy: Policy) -> tuple[Packed, tuple[str, ...]]:
+        """Return what fits, with warnings about how it was found. Takes some ms and never fails."""
 
 
 class Job(Protocol):

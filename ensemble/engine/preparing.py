@@ -62,11 +62,8 @@ def _query(state: RunState, step: Step, scope: Scope) -> str:
     results = [(plan.label(result.step), result.text) for result in given if result.status is StepStatus.SUCCEEDED]
     if not results:
         return state.request.task
-    carried = carry(state.request.task, results)
-    if carried.cut:
-        state.warn(
-            f"{step.id} was given a shortened answer of {', '.join(carried.cut)}: it was over the context limit."
-        )
+    carried = carry(state.request.task, results, to=step.id, context=state.context)
+    state.warn(*carried.warnings)
     return carried.text
 
 

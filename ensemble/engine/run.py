@@ -12,11 +12,12 @@ from ensemble.contract.exchange import Admission, CloseRun, Decision, ExchangeAn
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
 from ensemble.contract.results import ErrorInfo
 from ensemble.engine.calls import Calls, PlaceGiven, Replied
+from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.errors import RunTakenOver
 from ensemble.engine.events import Event, Progress, Report
 from ensemble.engine.following import follow
 from ensemble.engine.hosts import HOSTS, Hosts
-from ensemble.engine.ports import Ledger, Runner
+from ensemble.engine.ports import Context, Ledger, Runner
 from ensemble.engine.preparing import scope_of
 from ensemble.engine.reporting import replayed_report, report, run_status
 from ensemble.engine.request import RunRequest
@@ -44,6 +45,7 @@ def run(
     ledger: Ledger,
     runner: Runner,
     hosts: Hosts = HOSTS,
+    context: Context = ESTIMATED,
     chance: Callable[[], float] = random.random,
 ) -> Generator[Event, None, Report]:
     """Run *request*, yielding what happens, and return how it ended.
@@ -56,7 +58,7 @@ def run(
         LedgerUnavailable: the ledger does not answer and the run may not go on without it.
 
     """
-    engine = _Engine(request, ledger, runner, hosts, chance)
+    engine = _Engine(request, ledger, runner, hosts, context, chance)
     try:
         return (yield from engine.conduct())
     finally:
@@ -64,10 +66,16 @@ def run(
 
 
 class _Engine:
-    def __init__(
-        self, request: RunRequest, ledger: Ledger, runner: Runner, hosts: Hosts, chance: Callable[[], float]
+    def __init__(  # noqa: PLR0917 -- each stands in a place of its own
+        self,
+        request: RunRequest,
+        ledger: Ledger,
+        runner: Runner,
+        hosts: Hosts,
+        context: Context,
+        chance: Callable[[], float],
     ) -> None:
-        self.state = RunState(request)
+        self.state = RunState(request, context)
         self.ledger = ledger
         self.calls = Calls(runner)
         self.scheduler = Scheduler(self.state, self.calls, hosts)

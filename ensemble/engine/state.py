@@ -9,6 +9,8 @@ from uuid import uuid4
 
 from ensemble.contract.exchange import Settlement
 from ensemble.contract.results import StepResult
+from ensemble.engine.carrying import ESTIMATED
+from ensemble.engine.ports import Context
 from ensemble.engine.request import RunRequest
 from ensemble.engine.steps import Phase, StepRun
 
@@ -20,9 +22,10 @@ _ACTIVE = frozenset({Phase.QUEUED, Phase.ASKING, Phase.RUNNING})
 class RunState:
     """The run's ids, its steps, and what is still to be told to the ledger and to whoever watches."""
 
-    def __init__(self, request: RunRequest) -> None:
-        """Begin the run's clock."""
+    def __init__(self, request: RunRequest, context: Context = ESTIMATED) -> None:
+        """Begin the run's clock; *context* keeps what is carried within its limits."""
         self.request = request
+        self.context = context
         self.run_id = uuid4().hex
         self.owner = uuid4().hex
         self.trace_id = request.trace_id or uuid4().hex

@@ -11,9 +11,10 @@ from ensemble.agents.port import Agent, Call, CallScope, Reply
 from ensemble.contract.outcomes import Outcome
 from ensemble.contract.results import Usage
 from ensemble.engine.book import Book
+from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.events import Event, Report
 from ensemble.engine.hosts import Hosts
-from ensemble.engine.ports import Ledger
+from ensemble.engine.ports import Context, Ledger
 from ensemble.engine.request import RunRequest
 from ensemble.engine.run import run
 from ensemble.engine.threads import ThreadRunner
@@ -112,6 +113,7 @@ def play(
     *,
     ledger: Ledger | None = None,
     hosts: Hosts | None = None,
+    context: Context = ESTIMATED,
     chance: float = 0.0,
     **options: Any,
 ) -> Played:
@@ -122,6 +124,7 @@ def play(
         ledger=ledger or Book(),
         runner=ThreadRunner(),
         hosts=hosts or Hosts(),
+        context=context,
         chance=lambda: chance,
     )
     events: list[Event] = []
