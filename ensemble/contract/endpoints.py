@@ -14,7 +14,7 @@ from ensemble.contract.about import About, Health, NoParams
 from ensemble.contract.base import Answer, Ask
 from ensemble.contract.breakers import BreakerList, BreakerParams, BreakerView
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
-from ensemble.contract.runs import RunList, RunLog, RunParams, RunsParams, RunView
+from ensemble.contract.runs import CancelAnswer, RunList, RunLog, RunParams, RunsParams, RunView
 from ensemble.contract.state import (
     Deleted,
     Increment,
@@ -76,6 +76,9 @@ LIST_RUNS = Endpoint("list_runs", "GET", "/v1/runs", RunsParams, None, RunList, 
 GET_RUN_LOG = Endpoint(
     "get_run_log", "GET", "/v1/runs/{run_id}/messages", RunParams, None, RunLog, "The run's messages in order."
 )
+CANCEL_RUN = Endpoint(
+    "cancel_run", "POST", "/v1/runs/{run_id}/cancel", RunParams, None, CancelAnswer, "End a run that is under way."
+)
 
 LIST_BREAKERS = Endpoint("list_breakers", "GET", "/v1/breakers", NoParams, None, BreakerList, "All breakers.")
 GET_BREAKER = Endpoint("get_breaker", "GET", "/v1/breakers/one", BreakerParams, None, BreakerView, "One breaker.")
@@ -99,6 +102,7 @@ ALL: tuple[Endpoint[Any, Any], ...] = (
     GET_RUN,
     LIST_RUNS,
     GET_RUN_LOG,
+    CANCEL_RUN,
     LIST_BREAKERS,
     GET_BREAKER,
     LIST_STATE,

@@ -1,8 +1,8 @@
 """The one call between engine and ledger: settle these attempts, admit those, open, renew or close the run on the way.
 
 Ids are the caller's, so the same ask gives the same answer. Inside one exchange things happen in this order: open, or
-check the epoch and renew the lease; settlements as listed; steps that ended without an attempt; close; admissions as
-listed, each seeing what went before.
+check the epoch and renew the lease; attempts told late; what was reached; settlements as listed; steps that ended
+without an attempt; close; admissions as listed, each seeing what went before.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ __all__ = [
     "OnLost",
     "OpenRun",
     "PlannedStep",
+    "Reached",
     "Remote",
     "Role",
     "RunHead",
     "Settlement",
     "StoredAnswer",
+    "Uncertain",
     "Why",
 ]
 
 LEASE_MS = 30_000
-"""How long an owner keeps its run without another exchange."""
+"""How long an owner keeps its run without another exchange, unless the ledger says otherwise."""
 
 CONTENT_HEAD = 4_000
 """How many characters of what an agent was given the ledger keeps, for the log."""
@@ -98,6 +100,13 @@ class Remote(Ask):
     message_id: str | None = Field(default=None, max_length=128)
 
 
+class Reached(Ask):
+    """What an attempt under way has told about itself, kept for whoever resumes the run."""
+
+    ticket: HexId
+    remote: Remote
+
+
 class Settlement(Ask):
     """How an attempt ended. The first settlement of a ticket wins."""
 
@@ -131,7 +140,13 @@ class Exchange(Ask):
     owner: HexId
     epoch: int | None = Field(default=None, ge=1, description="As last told; None only together with *open*.")
     open: OpenRun | None = None
-    settle: tuple[Settlement, ...] = Field(default=(), max_length=2000)
+    late: tuple[AdmissionAsk, ...] = Field(
+        default=(),
+        max_length=20_000,
+        description="Attempts that went out while the ledger did not answer: put on record, not asked for.",
+    )
+    reached: tuple[Reached, ...] = Field(default=(), max_length=2000)
+    settle: tuple[Settlement, ...] = Field(default=(), max_length=20_000)
     ended: tuple[StepResult, ...] = Field(default=(), max_length=2000, description="Steps that ended unattempted.")
     close: CloseRun | None = None
     admit: tuple[AdmissionAsk, ...] = Field(default=(), max_length=2000, description="None together with *close*.")
@@ -159,6 +174,7 @@ class RunHead(Answer):
     epoch: int = Field(ge=1)
     role: Role
     lease_ms: int = Field(ge=0, description="How long the present owner's lease still lasts.")
+    cancelled: bool = Field(default=False, description="Somebody asked for its end: start nothing, close it.")
 
 
 class Decision(StrEnum):
@@ -196,6 +212,15 @@ class Admission(Answer):
     result: StepResult | None = Field(default=None, description="With *done*.")
 
 
+class Uncertain(Answer):
+    """A step that was under way when the run's last owner was lost: it may have run, nobody knows how it ended."""
+
+    step: StepId
+    ticket: HexId
+    identity: Identity
+    remote: Remote | None = Field(default=None, description="As far as it was told while the attempt ran.")
+
+
 class StoredAnswer(Answer):
     """What the caller of a closed run was told."""
 
@@ -212,6 +237,9 @@ class ExchangeAnswer(Answer):
     admissions: tuple[Admission, ...] = ()
     kept: tuple[StepResult, ...] = Field(
         default=(), description="After opening: steps that succeeded before and are not done again."
+    )
+    uncertain: tuple[Uncertain, ...] = Field(
+        default=(), description="After opening: steps the last owner left under way, in order of admission."
     )
     lost: tuple[HexId, ...] = Field(default=(), description="Tickets in *holding* the ledger no longer holds open.")
     stored: StoredAnswer | None = Field(default=None, description="With the role *finished*.")

@@ -11,7 +11,7 @@ from ensemble.contract.messages import AgentMessage
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.results import ErrorInfo, StepResult, Usage
 
-__all__ = ["AttemptView", "RunLine", "RunList", "RunLog", "RunParams", "RunView", "RunsParams"]
+__all__ = ["AttemptView", "CancelAnswer", "RunLine", "RunList", "RunLog", "RunParams", "RunView", "RunsParams"]
 
 
 class RunParams(Ask):
@@ -45,6 +45,7 @@ class AttemptView(Answer):
     took_ms: int | None = None
     error: ErrorInfo | None = None
     remote: Remote | None = None
+    late: bool = Field(default=False, description="It went out while the sidecar was away, and was told afterwards.")
 
 
 class RunLine(Answer):
@@ -79,6 +80,13 @@ class RunView(RunLine):
     warnings: tuple[str, ...] = ()
     limits: Limits = Limits()
     budget: BudgetView = BudgetView()
+
+
+class CancelAnswer(Answer):
+    """What became of an ask to cancel a run."""
+
+    run_id: HexId
+    status: RunStatus = Field(description="*running*: its engine hears of it at its next exchange, within seconds.")
 
 
 class RunLog(Answer):

@@ -30,6 +30,10 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
     result = work.step(ask.step)
     if result is not None:
         return Admission(ticket=ask.ticket, decision=Decision.DONE, result=result)
+    if work.run.cancelled:
+        return Admission(
+            ticket=ask.ticket, decision=Decision.REFUSED, why=Why.CANCELLED, detail="the run was cancelled"
+        )
     after, verdict = budget.admit(
         work.budget, work.run.limits, work.run.max_parallel, max_tokens=ask.max_tokens, timeout_ms=ask.timeout_ms
     )

@@ -13,7 +13,19 @@ from ensemble.contract.budgets import Limits
 from ensemble.contract.exchange import Decision, OnLost
 from ensemble.rules.records import Amounts, Booking
 
-__all__ = ["COUNTERS", "GUESS_TOKENS", "RETRY_MS", "Budget", "Verdict", "admit", "book", "correct", "lose"]
+__all__ = [
+    "COUNTERS",
+    "GUESS_TOKENS",
+    "RETRY_MS",
+    "Budget",
+    "Verdict",
+    "admit",
+    "book",
+    "correct",
+    "lose",
+    "reserve",
+    "revive",
+]
 
 GUESS_TOKENS = 4_000
 """What an attempt that declares nothing is taken to use, tokens."""
@@ -72,13 +84,8 @@ def admit(
         if details:
             return before, Verdict(decision, detail="; ".join(details))
     tokens, calls, ms = (answer.amount for answer in asked)
-    after = replace(
-        before,
-        tokens_reserved=before.tokens_reserved + tokens,
-        calls_reserved=before.calls_reserved + calls,
-        ms_reserved=before.ms_reserved + ms,
-    )
-    return after, Verdict(Decision.ADMITTED, Amounts(tokens=tokens, calls=calls, ms=ms))
+    reserved = Amounts(tokens=tokens, calls=calls, ms=ms)
+    return _reserve(before, reserved), Verdict(Decision.ADMITTED, reserved)
 
 
 def book(before: Budget, reserved: Amounts, *, tokens: int | None, took_ms: int) -> tuple[Budget, Booking]:
@@ -104,6 +111,17 @@ def correct(
     """Return the budget after late news of a lost attempt: what it used stands in place of what was *booked*."""
     booking = _booking(reserved, tokens, took_ms)
     return _commit(_commit(before, booked, -1), booking, 1), booking
+
+
+def reserve(before: Budget, *, max_tokens: int | None, timeout_ms: int) -> tuple[Budget, Amounts]:
+    """Return the budget after an attempt went out that nobody could ask about, and what is reserved for it."""
+    reserved = Amounts(tokens=GUESS_TOKENS if max_tokens is None else max_tokens, calls=1, ms=timeout_ms)
+    return _reserve(before, reserved), reserved
+
+
+def revive(before: Budget, booked: Booking, reserved: Amounts) -> Budget:
+    """Return the budget after a lost attempt turned out to be under way still."""
+    return _reserve(_commit(before, booked, -1), reserved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +156,15 @@ def _fit_at_most(amount: int, committed: int, reserved: int, limit: int | None, 
 def _booking(reserved: Amounts, tokens: int | None, took_ms: int) -> Booking:
     spent = Amounts(tokens=reserved.tokens if tokens is None else tokens, calls=reserved.calls, ms=took_ms)
     return Booking(spent=spent, estimated=tokens is None)
+
+
+def _reserve(before: Budget, reserved: Amounts) -> Budget:
+    return replace(
+        before,
+        tokens_reserved=before.tokens_reserved + reserved.tokens,
+        calls_reserved=before.calls_reserved + reserved.calls,
+        ms_reserved=before.ms_reserved + reserved.ms,
+    )
 
 
 def _release(before: Budget, reserved: Amounts) -> Budget:

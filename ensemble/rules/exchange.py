@@ -12,8 +12,10 @@ from ensemble.rules.addresses import ABOUT, ANSWER, STEPS, attempt_at, breaker_a
 from ensemble.rules.admitting import admit
 from ensemble.rules.closing import close, stored_answer
 from ensemble.rules.lease import Standing
+from ensemble.rules.losing import lose_attempts
 from ensemble.rules.opening import open_run
 from ensemble.rules.problems import Conflict, UnknownRun
+from ensemble.rules.recording import note_reached, record_late, take_up_again
 from ensemble.rules.records import Defaults, Run
 from ensemble.rules.settling import settle
 from ensemble.rules.snapshot import Address, Changes, Draft, Snapshot
@@ -39,6 +41,9 @@ def wanted(ask: Exchange) -> tuple[Address, ...]:
     if ask.open is not None:
         addresses += [run_key_at(ask.open.run_key, ask.open.fingerprint)]
         addresses += [run_at(run_id, field) for field in (ABOUT, STEPS)]
+    addresses += [attempt_at(run_id, wish.ticket) for wish in ask.late]
+    addresses += [attempt_at(run_id, each.ticket) for each in ask.reached]
+    addresses += [attempt_at(run_id, ticket) for ticket in ask.holding]
     if ask.close is not None:
         addresses += [run_at(run_id, field) for field in (ABOUT, ANSWER)]
     for news in ask.settle:
@@ -63,12 +68,19 @@ def decide(ask: Exchange, snapshot: Snapshot, defaults: Defaults) -> tuple[Excha
     if ask.close is not None and ask.admit:
         raise Conflict("admit", "no attempt goes out of a run that is closed", "send no admissions together with close")
     draft = Draft(snapshot)
-    standing, work = _load(draft, ask) if ask.open is None else open_run(draft, ask, ask.open)
+    standing, work = _load(draft, ask) if ask.open is None else open_run(draft, ask, ask.open, defaults)
     owner = _ROLES[standing] is Role.OWNER
     running = work.run.status is RunStatus.RUNNING
-    kept = work.kept() if owner and ask.open is not None and work.run.epoch > 1 else ()
+    resumed = owner and ask.open is not None and work.run.epoch > 1
+    kept, uncertain = (work.kept(), work.uncertain()) if resumed else ((), ())
+    record_late(work, ask.late)
+    note_reached(work, ask.reached)
+    if owner and running:
+        take_up_again(work, ask.holding)
     for number, news in enumerate(ask.settle):
         settle(work, news, f"settle.{number}", defaults, late=not (owner and running))
+    if not (owner and running):
+        lose_attempts(work, (wish.ticket for wish in ask.late))
     if owner and running:
         for result in ask.ended:
             work.put_step(result)
@@ -76,7 +88,7 @@ def decide(ask: Exchange, snapshot: Snapshot, defaults: Defaults) -> tuple[Excha
             close(work, ask.close)
     admissions = tuple(admit(work, a, f"admit.{n}", defaults) for n, a in enumerate(ask.admit)) if owner else ()
     if owner and running and ask.close is None:
-        work.run = lease.renew(work.run, work.now_ms)
+        work.run = lease.renew(work.run, work.now_ms, defaults.lease_ms)
     if owner:
         draft.check(run_at(work.run_id))
     work.finish(new=standing is Standing.NEW)
@@ -84,6 +96,7 @@ def decide(ask: Exchange, snapshot: Snapshot, defaults: Defaults) -> tuple[Excha
         run=_head(work, standing),
         admissions=admissions,
         kept=kept,
+        uncertain=uncertain,
         lost=_lost(ask, work.run) if owner else (),
         stored=stored_answer(work) if standing is Standing.LATE else None,
     )
@@ -107,6 +120,7 @@ def _head(work: Working, standing: Standing) -> RunHead:
         epoch=work.run.epoch,
         role=_ROLES[standing],
         lease_ms=lease.left_ms(work.run, work.now_ms),
+        cancelled=work.run.cancelled,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from ensemble.contract.exchange import LEASE_MS
 from ensemble.contract.outcomes import RunStatus
 from ensemble.rules.records import Run
 
@@ -37,7 +36,8 @@ def open_again(run: Run | None, owner: str, now_ms: int, *, closing: bool) -> St
     """Return what an engine is that wants to open a run.
 
     The same owner again is the same ask sent twice, or a late copy of it: it never opens what it has closed itself, and
-    never takes back what was taken from it. *closing*: the same exchange also closes the run.
+    never takes back what was taken from it. *closing*: the same exchange also closes the run, as a book does that is
+    handed in late; that takes nothing from anybody.
     """
     if run is None:
         return Standing.NEW
@@ -45,7 +45,7 @@ def open_again(run: Run | None, owner: str, now_ms: int, *, closing: bool) -> St
         return Standing.OWNER if closing or run.status is RunStatus.RUNNING else Standing.LATE
     if run.status is RunStatus.SUCCEEDED:
         return Standing.LATE
-    if owner in run.former:
+    if owner in run.former or closing:
         return Standing.SUPERSEDED
     if run.status is not RunStatus.RUNNING:
         return Standing.REOPENER
@@ -67,24 +67,28 @@ def left_ms(run: Run, now_ms: int) -> int:
     return max(0, run.lease_until_ms - now_ms) if run.status is RunStatus.RUNNING else 0
 
 
-def begin(owner: str, now_ms: int) -> Run:
+def begin(owner: str, now_ms: int, lease_ms: int) -> Run:
     """Return a new run in its first epoch."""
-    return Run(owner=owner, epoch=1, lease_until_ms=now_ms + LEASE_MS, opened_ms=now_ms, since_ms=now_ms)
+    return Run(owner=owner, epoch=1, lease_until_ms=now_ms + lease_ms, opened_ms=now_ms, since_ms=now_ms)
 
 
-def renew(before: Run, now_ms: int) -> Run:
+def renew(before: Run, now_ms: int, lease_ms: int) -> Run:
     """Return the run with its owner's lease renewed."""
-    return before.model_copy(update={"lease_until_ms": now_ms + LEASE_MS})
+    return before.model_copy(update={"lease_until_ms": now_ms + lease_ms})
 
 
-def hand_over(before: Run, owner: str, now_ms: int) -> Run:
-    """Return the run in its next epoch, running, under another owner."""
+def hand_over(before: Run, owner: str, now_ms: int, lease_ms: int) -> Run:
+    """Return the run in its next epoch, running, under another owner.
+
+    An ask to cancel that nobody has heard yet holds for the heir; a run that was closed begins without one.
+    """
     return before.model_copy(
         update={
             "owner": owner,
             "epoch": before.epoch + 1,
             "former": (*before.former, before.owner)[-FORMER_KEPT:],
-            "lease_until_ms": now_ms + LEASE_MS,
+            "lease_until_ms": now_ms + lease_ms,
+            "cancelled": before.cancelled and before.status is RunStatus.RUNNING,
             "status": RunStatus.RUNNING,
             "since_ms": now_ms,
             "closed_ms": None,

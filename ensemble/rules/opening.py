@@ -8,7 +8,7 @@ from ensemble.rules.addresses import ABOUT, ANSWER, RUNS, STEPS, run_at, run_has
 from ensemble.rules.lease import Standing
 from ensemble.rules.losing import lose_open_attempts
 from ensemble.rules.problems import Conflict
-from ensemble.rules.records import About, Run, Steps
+from ensemble.rules.records import About, Defaults, Run, Steps
 from ensemble.rules.snapshot import Draft
 from ensemble.rules.working import Working, counters_at
 
@@ -18,7 +18,7 @@ OPEN_TTL_MS = 7 * 24 * 3_600_000
 """How long a run is kept that nobody closes, milliseconds from its last opening."""
 
 
-def open_run(draft: Draft, ask: Exchange, opening: OpenRun) -> tuple[Standing, Working]:
+def open_run(draft: Draft, ask: Exchange, opening: OpenRun, defaults: Defaults) -> tuple[Standing, Working]:
     """Find the run of *opening*'s key and fingerprint, or begin it; return what the asker is to it.
 
     Raises:
@@ -35,12 +35,12 @@ def open_run(draft: Draft, ask: Exchange, opening: OpenRun) -> tuple[Standing, W
         run_id = ask.run_id
     standing = lease.open_again(run, ask.owner, draft.now_ms, closing=ask.close is not None)
     if run is None:
-        work = Working(draft, run_id, _with_terms(lease.begin(ask.owner, draft.now_ms), opening))
+        work = Working(draft, run_id, _with_terms(lease.begin(ask.owner, draft.now_ms, defaults.lease_ms), opening))
         _begin(work, opening)
     else:
         work = Working(draft, run_id, run)
     if standing in (Standing.HEIR, Standing.REOPENER):
-        _next_epoch(work, ask.owner, opening)
+        _next_epoch(work, ask.owner, opening, defaults.lease_ms)
     if standing in (Standing.NEW, Standing.HEIR, Standing.REOPENER):
         draft.put(index, run_id)
         draft.put(run_at(run_id, STEPS), Steps(steps=opening.steps).model_dump_json())
@@ -74,7 +74,7 @@ def _begin(work: Working, opening: OpenRun) -> None:
     work.draft.rank(RUNS, work.run_id, work.now_ms)
 
 
-def _next_epoch(work: Working, owner: str, opening: OpenRun) -> None:
+def _next_epoch(work: Working, owner: str, opening: OpenRun, lease_ms: int) -> None:
     """Give the run to *owner*: open attempts are lost, what agents gave is kept, all else is forgotten."""
     kept = {result.step for result in work.kept()}
     lose_open_attempts(work)
@@ -82,4 +82,4 @@ def _next_epoch(work: Working, owner: str, opening: OpenRun) -> None:
         if result.step not in kept:
             work.draft.put(step_at(work.run_id, result.step), None)
     work.draft.put(run_at(work.run_id, ANSWER), None)
-    work.run = _with_terms(lease.hand_over(work.run, owner, work.now_ms), opening)
+    work.run = _with_terms(lease.hand_over(work.run, owner, work.now_ms, lease_ms), opening)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ensemble.contract.base import Fingerprint, HexId, RunKey, TraceId
 from ensemble.contract.breakers import BreakerPolicy, BreakerState
 from ensemble.contract.budgets import Limits
-from ensemble.contract.exchange import AdmissionAsk, OnLost, PlannedStep, Settlement
+from ensemble.contract.exchange import LEASE_MS, AdmissionAsk, OnLost, PlannedStep, Remote, Settlement
 from ensemble.contract.outcomes import RunStatus
 
 __all__ = ["About", "Amounts", "Attempt", "Booking", "Breaker", "Defaults", "Run", "Steps"]
@@ -20,6 +20,7 @@ class Defaults:
     """What holds where an ask says nothing."""
 
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    lease_ms: int = LEASE_MS
 
 
 class _Record(BaseModel):
@@ -40,6 +41,7 @@ class Run(_Record):
     limits: Limits = Limits()
     max_parallel: int = 4
     on_lost: OnLost = OnLost.CHARGE
+    cancelled: bool = Field(default=False, description="Somebody asked for its end.")
     open: dict[HexId, str] = Field(default={}, description="Tickets under way and the step of each.")
     admitted: int = Field(default=0, description="How many attempts were admitted so far, over all epochs.")
 
@@ -81,12 +83,16 @@ class Attempt(_Record):
     ask: AdmissionAsk
     number: int = Field(description="In order of admission within the run, from 1.")
     epoch: int
-    generation: int = Field(description="The breaker's at admission; under another one this attempt's news is old.")
+    generation: int = Field(
+        description="The breaker's at admission, -1 where none was asked; under another one this attempt's news is old."
+    )
     reserved: Amounts
     admitted_ms: int
     settlement: Settlement | None = Field(default=None, description="Without its result, which is the step's document.")
     settled_ms: int | None = Field(default=None, description="When it was settled, or given up as lost.")
     booking: Booking | None = Field(default=None, description="None as long as the reservation stands.")
+    remote: Remote | None = Field(default=None, description="As told while it ran.")
+    late: bool = Field(default=False, description="It went out while the ledger did not answer.")
     result_taken: bool = Field(default=False, description="Whether its result became the step's.")
 
 

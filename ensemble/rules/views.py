@@ -126,5 +126,6 @@ def _attempt_view(attempt: Attempt) -> AttemptView:
         usage=usage,
         took_ms=None if news is None else news.took_ms,
         error=None if news is None else news.error,
-        remote=None if news is None else news.remote,
+        remote=attempt.remote if news is None or news.remote is None else news.remote,
+        late=attempt.late,
     )

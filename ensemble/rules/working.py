@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ensemble.contract.exchange import Uncertain
 from ensemble.contract.outcomes import RunStatus, Source, StepStatus
 from ensemble.contract.results import StepResult
 from ensemble.rules import breaker as breakers
@@ -19,7 +20,7 @@ from ensemble.rules.addresses import (
 from ensemble.rules.budget import COUNTERS, Budget
 from ensemble.rules.records import Attempt, Breaker, Run
 from ensemble.rules.snapshot import Address, Draft
-from ensemble.rules.views import results_of
+from ensemble.rules.views import attempts_of, results_of
 
 __all__ = ["BREAKER_TTL_MS", "Working", "counters_at"]
 
@@ -104,6 +105,18 @@ class Working:
             if result.status is StepStatus.SUCCEEDED and result.source is Source.AGENT
         )
 
+    def uncertain(self) -> tuple[Uncertain, ...]:
+        """Return the steps that the epoch before this one left under way and nobody has finished, oldest first."""
+        kept = {result.step for result in self.kept()}
+        fields = self.draft.fields(run_hash(self.run_id))
+        now = (self._attempts.get(each.ask.ticket) or each for each in attempts_of(fields))
+        newest = {a.ask.step: a for a in now if a.epoch == self.run.epoch - 1}
+        return tuple(
+            Uncertain(step=step, ticket=a.ask.ticket, identity=a.ask.identity, remote=a.remote)
+            for step, a in newest.items()
+            if a.booking is not None and a.settlement is None and step not in kept
+        )
+
     def finish(self, *, new: bool) -> None:
         """Write on the draft whatever has changed; *new*: the run itself was not on record before."""
         if new or self.run != self._run:
@@ -122,5 +135,5 @@ class Working:
     def _put_run(self) -> None:
         """Write the run itself, which fences every earlier epoch, and its lease."""
         self.draft.put(run_at(self.run_id), self.run.model_dump_json(exclude_defaults=True))
-        running = self.run.status is RunStatus.RUNNING
-        self.draft.rank(LEASES, self.run_id, self.run.lease_until_ms if running else None)
+        held = self.run.status is RunStatus.RUNNING and self.run.lease_until_ms > self.now_ms
+        self.draft.rank(LEASES, self.run_id, self.run.lease_until_ms if held else None)

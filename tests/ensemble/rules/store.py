@@ -25,8 +25,17 @@ class StrictStore:
 
     def exchange(self, ask: Exchange, meanwhile: Callable[[], object] | None = None) -> ExchangeAnswer:
         """Decide and commit; *meanwhile* happens once, between the first decision and its commit."""
+        return self.apply(lambda snapshot: decide(ask, snapshot, self.defaults), wanted(ask), meanwhile)
+
+    def apply[T](
+        self,
+        decision: Callable[[Snapshot], tuple[T, Changes]],
+        addresses: Iterable[Address],
+        meanwhile: Callable[[], object] | None = None,
+    ) -> T:
+        """Decide anything and commit, as :meth:`exchange` does."""
         for _ in range(16):
-            answer, changes, versions = self._decide(ask)
+            answer, changes, versions = self._decide(decision, addresses)
             if meanwhile is not None:
                 meanwhile()
                 meanwhile = None
@@ -36,11 +45,13 @@ class StrictStore:
             self.lost_races += 1
         raise AssertionError("no decision in 16 rounds")
 
-    def _decide(self, ask: Exchange) -> tuple[ExchangeAnswer, Changes, dict[Address, int]]:
-        values, versions = self._read(wanted(ask))
+    def _decide[T](
+        self, decision: Callable[[Snapshot], tuple[T, Changes]], addresses: Iterable[Address]
+    ) -> tuple[T, Changes, dict[Address, int]]:
+        values, versions = self._read(addresses)
         while True:
             try:
-                return *decide(ask, Snapshot(self.now_ms, values), self.defaults), versions
+                return *decision(Snapshot(self.now_ms, values)), versions
             except NotRead as more:
                 missing = set(more.addresses) - set(values)
             assert missing, "asked again for what was read"

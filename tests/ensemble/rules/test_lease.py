@@ -35,6 +35,7 @@ def run(status: RunStatus = RunStatus.RUNNING, left_ms: int = LEASE_MS) -> Run:
         pytest.param(run(), OWNER, False, Standing.OWNER, id="sent twice"),
         pytest.param(run(left_ms=-1), OWNER, False, Standing.OWNER, id="sent twice after a lapse"),
         pytest.param(run(), STRANGER, False, Standing.FOLLOWER, id="alive"),
+        pytest.param(run(), STRANGER, True, Standing.SUPERSEDED, id="handed in late, alive"),
         pytest.param(run(left_ms=1), STRANGER, False, Standing.FOLLOWER, id="alive to the last ms"),
         pytest.param(run(left_ms=0), STRANGER, False, Standing.HEIR, id="lapsed"),
         pytest.param(run(), FORMER, False, Standing.SUPERSEDED, id="taken over, alive"),
@@ -43,6 +44,8 @@ def run(status: RunStatus = RunStatus.RUNNING, left_ms: int = LEASE_MS) -> Run:
         pytest.param(run(RunStatus.SUCCEEDED), FORMER, False, Standing.LATE, id="succeeded, former owner"),
         pytest.param(run(RunStatus.SUCCEEDED), OWNER, False, Standing.LATE, id="succeeded, late copy"),
         pytest.param(run(RunStatus.SUCCEEDED), OWNER, True, Standing.OWNER, id="opened and closed, sent twice"),
+        pytest.param(run(left_ms=0), STRANGER, True, Standing.SUPERSEDED, id="handed in late, lapsed"),
+        *[pytest.param(run(s), STRANGER, True, Standing.SUPERSEDED, id=f"{s}: handed in late") for s in ENDED],
         *[pytest.param(run(s), STRANGER, False, Standing.REOPENER, id=f"{s}: again") for s in ENDED],
         *[pytest.param(run(s), OWNER, False, Standing.LATE, id=f"{s}: late copy") for s in ENDED],
         *[pytest.param(run(s), FORMER, False, Standing.SUPERSEDED, id=f"{s}: former owner") for s in ENDED],
@@ -78,6 +81,6 @@ def test_a_lease_ends_with_the_run() -> None:
 def test_a_run_remembers_its_last_owners_only() -> None:
     record = run()
     for number in range(50):
-        record = lease.hand_over(record, f"{number:032x}", NOW)
+        record = lease.hand_over(record, f"{number:032x}", NOW, LEASE_MS)
     assert record.epoch == 53
     assert record.former == tuple(f"{number:032x}" for number in range(49 - lease.FORMER_KEPT, 49))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import hypothesis.strategies as st
@@ -17,6 +18,7 @@ from ensemble.contract.results import StepResult, Usage
 from ensemble.engine.book import Book
 from ensemble.rules.addresses import attempt_at, breaker_at, run_at, run_hash, step_at
 from ensemble.rules.budget import COUNTERS
+from ensemble.rules.ending import cancel, ending_wants, sweep
 from ensemble.rules.records import Attempt, Breaker, Run
 from ensemble.rules.views import attempts_of, run_view
 from tests.ensemble.rules.asks import STEPS, admission, closing, first, settlement
@@ -130,6 +132,26 @@ class Ledger(RuleBasedStateMachine):
     def time_passes(self, ms: int) -> None:
         self.store.now_ms += ms
 
+    @precondition(lambda self: self.book is None)
+    @rule()
+    def the_sweep_comes_round(self) -> None:
+        for run_id in self.runs():
+            for _ in range(2):
+                self.store.apply(partial(sweep, run_id), ending_wants(run_id))
+
+    @precondition(lambda self: self.book is None)
+    @rule(chance=CHANCE)
+    def somebody_cancels(self, chance: Any) -> None:
+        run_id = chance.choice(sorted(self.runs()))
+        self.store.apply(partial(cancel, run_id), ending_wants(run_id))
+
+    @rule(chance=CHANCE, step=st.sampled_from(STEPS), outcome=st.sampled_from([None, Outcome.SUCCEEDED]))
+    def tell_late(self, chance: Any, step: str, outcome: Outcome | None) -> None:
+        engine, ask = self.pick(chance), self.wish(step)
+        news = () if outcome is None else (settlement(ask, outcome),)
+        engine.admitted[ask.ticket] = ask
+        self.send(engine, engine.ask(late=(ask,), settle=news))
+
     def pick(self, chance: Any) -> Engine:
         """Return an engine, mostly one that runs a run."""
         runs = self.runs()
@@ -238,8 +260,11 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def open_runs_have_a_lease_on_the_list(self) -> None:
+        """Until the sweep has seen that it ended."""
         listed = {address.field for address in self.store.index if address.key == "leases"}
-        assert listed == {run_id for run_id, run in self.runs().items() if run.status is RunStatus.RUNNING}
+        running = {run_id: run for run_id, run in self.runs().items() if run.status is RunStatus.RUNNING}
+        held = {run_id for run_id, run in running.items() if run.lease_until_ms > self.store.now_ms}
+        assert held <= listed <= running.keys()
 
     def teardown(self) -> None:
         """However it went: once every run is closed nothing is reserved and no probe is out."""

@@ -1,0 +1,68 @@
+"""Taking down what happened without the ledger's word: attempts told late, and those a lapsed owner still holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ensemble.contract.exchange import AdmissionAsk, Reached
+from ensemble.rules import budget
+from ensemble.rules.addresses import attempt_at
+from ensemble.rules.records import Attempt
+from ensemble.rules.working import Working
+
+__all__ = ["NO_GENERATION", "note_reached", "record_late", "take_up_again"]
+
+NO_GENERATION = -1
+"""Of attempts no breaker was asked about: no breaker is ever in it, so none hears how they ended."""
+
+
+def record_late(work: Working, asks: Iterable[AdmissionAsk]) -> None:
+    """Put attempts on record that went out while the ledger did not answer, whatever the limits say.
+
+    A ticket that is known already stays as it is: its admission was written, and only the answer was lost.
+    """
+    asks = tuple(asks)
+    work.draft.snapshot.require(attempt_at(work.run_id, ask.ticket) for ask in asks)
+    for ask in asks:
+        if work.attempt(ask.ticket) is not None:
+            continue
+        work.budget, reserved = budget.reserve(work.budget, max_tokens=ask.max_tokens, timeout_ms=ask.timeout_ms)
+        run = work.run
+        work.run = run.model_copy(update={"open": {**run.open, ask.ticket: ask.step}, "admitted": run.admitted + 1})
+        work.put_attempt(
+            Attempt(
+                ask=ask,
+                number=work.run.admitted,
+                epoch=run.epoch,
+                generation=NO_GENERATION,
+                reserved=reserved,
+                admitted_ms=work.now_ms,
+                late=True,
+            )
+        )
+
+
+def take_up_again(work: Working, tickets: Iterable[str]) -> None:
+    """Let attempts run on that were given up as lost while their owner was not heard of: it is back, and holds them.
+
+    What was booked for them is taken back, and the same is reserved again, over the limits if need be.
+    """
+    lost = tuple(ticket for ticket in tickets if ticket not in work.run.open)
+    work.draft.snapshot.require(attempt_at(work.run_id, ticket) for ticket in lost)
+    for ticket in lost:
+        attempt = work.attempt(ticket)
+        if attempt is None or attempt.settlement is not None or attempt.booking is None:
+            continue
+        if attempt.epoch != work.run.epoch:
+            continue
+        work.budget = budget.revive(work.budget, attempt.booking, attempt.reserved)
+        work.put_attempt(attempt.model_copy(update={"booking": None, "settled_ms": None}))
+        work.run = work.run.model_copy(update={"open": {**work.run.open, ticket: attempt.ask.step}})
+
+
+def note_reached(work: Working, reached: Iterable[Reached]) -> None:
+    """Keep what attempts under way have told about themselves; of others there is nothing to keep."""
+    for each in reached:
+        attempt = work.attempt(each.ticket)
+        if attempt is not None and attempt.settlement is None:
+            work.put_attempt(attempt.model_copy(update={"remote": each.remote}))
