@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from ensemble.agents.port import Agent
-from ensemble.contract.problems import Fault
+from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.events import Event, Report
-from ensemble.engine.ports import Ledger
+from ensemble.engine.ports import Context, Ledger
 from ensemble.engine.request import RunRequest
 from ensemble.engine.run import run
 from ensemble.plan.faults import PlanError
-from ensemble.plan.model import AppAgent, CredentialAgent, Plan
+from ensemble.plan.model import Plan
 from ensemble.plan.reading import read_plan
+from plugin.adapters.context import SidecarContext
 from plugin.adapters.fallback import FallbackLedger
 from plugin.adapters.greenlets import GreenletRunner
 from plugin.adapters.pools import POOLS, Pools
+from plugin.casting import Caller, cast
 from plugin.credentials import Credentials, read_credentials
 from plugin.errors import BadPlan, UnknownAgent, in_words
 from plugin.limiting import allowance
@@ -30,14 +31,6 @@ LOCAL_MODE = (
     "hold across processes, and there is no shared state."
 )
 _NO_AGENT = "There is no agent '"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who calls the tool, as far as Dify tells."""
-
-    user_id: str | None
-    app_id: str | None = None
 
 
 def orchestrate(
@@ -53,7 +46,7 @@ def orchestrate(
     saved = read_credentials(credentials)
     request = run_request(read_parameters(parameters), saved, caller, pools)
     ledger = _ledger(saved, pools)
-    report = yield from run(request, ledger=ledger, runner=GreenletRunner())
+    report = yield from run(request, ledger=ledger, runner=GreenletRunner(), context=_context(saved, pools))
     if isinstance(ledger, FallbackLedger):
         report = replace(report, warnings=(*report.warnings, *ledger.warnings))
     return report
@@ -72,7 +65,7 @@ def run_request(
     allowed = allowance(parameters.limits.lowered(plan.limits), credentials.ceilings)
     return RunRequest(
         plan=plan,
-        agents=_agents(plan, credentials, pools),
+        agents=cast(plan, credentials, caller, pools),
         task=parameters.task,
         inputs=parameters.inputs,
         user=caller.user_id or "anonymous",
@@ -104,35 +97,16 @@ def _plan(parameters: OrchestratorParameters, credentials: Credentials) -> Plan:
         raise (UnknownAgent if unknown else BadPlan)(in_words(error.faults)) from None
 
 
-def _agents(plan: Plan, credentials: Credentials, pools: Pools) -> Mapping[str, Agent]:
-    """Return who works for each agent of *plan*."""
-    keys = {app.name: app for app in credentials.app_keys}
-    agents: dict[str, Agent] = {}
-    faults: list[Fault] = []
-    for name, spec in plan.agents.items():
-        match spec.ref:
-            case CredentialAgent(name=known):
-                agents[name] = pools.agent(keys[known])
-            case AppAgent():
-                faults.append(_not_callable(name, "is an app's id; apps are called by their keys."))
-            case _:
-                faults.append(_not_callable(name, "is a model; agents are apps, called by their keys."))
-    if faults:
-        raise BadPlan(in_words(faults))
-    return agents
-
-
-def _not_callable(name: str, problem: str) -> Fault:
-    fix = (
-        "Create an API key on the app's page API Access, add name = app-… to App keys in the plugin's credentials "
-        "(paste the whole list: saved keys are not shown), and name the agent by that name."
-    )
-    return Fault(field=f"agents.{name}", problem=problem, fix=fix)
-
-
 def _ledger(credentials: Credentials, pools: Pools) -> Ledger:
     """Return the sidecar, with this process's book behind it, or the book alone."""
     book = pools.book(credentials)
     if credentials.sidecar is None:
         return book
     return FallbackLedger(pools.sidecar(credentials.sidecar), book, pools.absence(credentials.sidecar))
+
+
+def _context(credentials: Credentials, pools: Pools) -> Context:
+    """Return who keeps what is carried within its limits: the sidecar, which counts, else this process."""
+    if credentials.sidecar is None:
+        return ESTIMATED
+    return SidecarContext(pools.sidecar(credentials.sidecar), pools.absence(credentials.sidecar))

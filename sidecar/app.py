@@ -9,6 +9,7 @@ from flask import Flask
 from ensemble.contract import endpoints
 from sidecar.auth import Tenants
 from sidecar.breakers.service import Breakers
+from sidecar.context.service import pack_context
 from sidecar.health import SelfView
 from sidecar.http import Handler, answer_problems, require_tokens, serve
 from sidecar.runs.service import Runs
@@ -50,6 +51,7 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
         "get_run": lambda tenant, params, _ask: runs.get(tenant, params),
         "list_runs": lambda tenant, params, _ask: runs.page(tenant, params),
         "get_run_log": lambda tenant, params, _ask: runs.log(tenant, params),
+        "pack_context": lambda _tenant, _params, ask: pack_context(ask),
         "list_breakers": lambda tenant, _params, _ask: breakers.all(tenant),
         "get_breaker": lambda tenant, params, _ask: breakers.get(tenant, params),
         "list_state": lambda tenant, params, _ask: state.entries(tenant, params),

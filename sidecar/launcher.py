@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from sidecar.auth import first_start_token
+from sidecar.context.counting import load_encodings
 from sidecar.embedded import EmbeddedStore
 from sidecar.errors import StartError, StoreUnavailable
 from sidecar.lock import DataDirectory
@@ -47,6 +48,7 @@ def launch(settings: Settings) -> None:
         store_url = settings.redis_url or (embedded.url if embedded else "")
         _check_store(store_url, settings)
         tokens, token_file = (settings.tokens, None) if settings.tokens else first_start_token(settings.data_dir)
+        load_encodings()  # before the workers are forked: they share it
         listener = _listen(settings.host, settings.port)
         url = _url(settings.host, listener.getsockname()[1])
 

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 from ensemble.contract.about import About, Health, NoParams
 from ensemble.contract.base import Answer, Ask
 from ensemble.contract.breakers import BreakerList, BreakerParams, BreakerView
+from ensemble.contract.context import ContextAsk, PackedContext
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.runs import CancelAnswer, RunList, RunLog, RunParams, RunsParams, RunView
 from ensemble.contract.state import (
@@ -80,6 +81,10 @@ CANCEL_RUN = Endpoint(
     "cancel_run", "POST", "/v1/runs/{run_id}/cancel", RunParams, None, CancelAnswer, "End a run that is under way."
 )
 
+PACK_CONTEXT = Endpoint(
+    "pack_context", "POST", "/v1/context", NoParams, ContextAsk, PackedContext, "Fit results into a window of tokens."
+)
+
 LIST_BREAKERS = Endpoint("list_breakers", "GET", "/v1/breakers", NoParams, None, BreakerList, "All breakers.")
 GET_BREAKER = Endpoint("get_breaker", "GET", "/v1/breakers/one", BreakerParams, None, BreakerView, "One breaker.")
 
@@ -103,6 +108,7 @@ ALL: tuple[Endpoint[Any, Any], ...] = (
     LIST_RUNS,
     GET_RUN_LOG,
     CANCEL_RUN,
+    PACK_CONTEXT,
     LIST_BREAKERS,
     GET_BREAKER,
     LIST_STATE,

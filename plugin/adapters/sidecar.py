@@ -5,6 +5,7 @@ from __future__ import annotations
 from ensemble.contract import endpoints
 from ensemble.contract.about import About, Health, NoParams
 from ensemble.contract.breakers import BreakerList, BreakerParams, BreakerView
+from ensemble.contract.context import ContextAsk, PackedContext
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.runs import RunList, RunLog, RunParams, RunsParams, RunView
 from ensemble.contract.state import (
@@ -61,6 +62,10 @@ class SidecarLedger(Wire):
     def get_run_log(self, params: RunParams) -> RunLog:
         """Return a run's messages in order."""
         return self.call(endpoints.GET_RUN_LOG, params)
+
+    def pack_context(self, ask: ContextAsk) -> PackedContext:
+        """Return what fits into a window of tokens."""
+        return self.call(endpoints.PACK_CONTEXT, _NO_PARAMS, ask)
 
     def list_breakers(self) -> BreakerList:
         """Return all breakers on record."""

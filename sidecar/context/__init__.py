@@ -1,0 +1,1 @@
+"""Fits results into a window of tokens, counted as the models count."""
