@@ -91,15 +91,17 @@ class _Engine:
         stored = yield from self._open()
         if stored is not None:
             return stored
-        while not self.state.all_done():
-            yield from self._tell()
-            self._listen()
+        while True:
             self._keep_deadlines()
             self.scheduler.advance()
             self._drop_unneeded()
             while not self.state.all_done() and self._has_news():
                 self._accept(self.teller.exchange(self.scheduler.prepared))
                 self.scheduler.advance()
+            if self.state.all_done():
+                break
+            yield from self._tell()
+            self._listen()
         return (yield from self._close())
 
     def stop(self) -> int:
@@ -221,11 +223,14 @@ class _Engine:
         self._settle(step, flight, item.reply)
 
     def _settle(self, step: StepRun, flight: Flight, reply: Reply) -> None:
-        if reply.outcome is Outcome.TIMED_OUT and flight.cut_by_run:
+        out_of_time = reply.outcome is Outcome.TIMED_OUT and flight.cut_by_run
+        if out_of_time:
             reply = Reply(
                 outcome=Outcome.CANCELLED, message="The run's deadline passed while it ran.", usage=reply.usage
             )
         self.settling.settle(step, flight, reply, final=self.cut is not None)
+        if out_of_time:
+            self._time_is_up()
         if self.state.request.fail_fast and step.result is not None and step.result.error is not None:
             self._cut_short(RunStatus.FAILED, f"{step.step.id} failed and on_failure is fail_fast.")
 
@@ -237,7 +242,10 @@ class _Engine:
                 message = f"No answer within its timeout of {seconds:g} s."
                 self._give_up(step, Reply(outcome=Outcome.TIMED_OUT, message=message, retry_allowed=True))
         if self.cut is None and now >= self.state.deadline_s + GRACE_S:
-            self._cut_short(RunStatus.TIMED_OUT, f"The run's deadline of {self.state.request.timeout_s:g} s passed.")
+            self._time_is_up()
+
+    def _time_is_up(self) -> None:
+        self._cut_short(RunStatus.TIMED_OUT, f"The run's deadline of {self.state.request.timeout_s:g} s passed.")
 
     def _give_up(self, step: StepRun, reply: Reply) -> None:
         flight = step.flight

@@ -89,7 +89,7 @@ class Scheduler:
         dependents = plan.dependents(name)
         if not dependents or name == plan.synthesizer or name in self._read_by_output:
             return True
-        return any(self._state.steps[after].phase is Phase.PENDING for after in dependents)
+        return not all(_took_over(self._state.steps[after]) for after in dependents)
 
     def _host(self, step: StepRun) -> str:
         return self._state.request.agents[step.step.agent].host
@@ -152,6 +152,11 @@ class Scheduler:
         now = time.monotonic()
         self._state.finish(step, step.ended(status, self._state.started_s, now, error=error))
         self._state.say(f"{step.step.id} {line}")
+
+
+def _took_over(step: StepRun) -> bool:
+    """Return whether *step* has what it needs; one that ended without a call never used what others gave."""
+    return step.phase is not Phase.PENDING and (step.result is None or step.result.attempts > 0)
 
 
 def _drain(calls: Calls) -> list[object]:

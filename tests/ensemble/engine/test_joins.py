@@ -58,3 +58,23 @@ class TestJoins:
 
         assert played.statuses()["d"] == "skipped"
         assert "quorum_impossible" in str(played.by_step["d"].error)
+
+
+def test_a_step_skipped_for_one_failure_does_not_end_its_healthy_siblings() -> None:
+    plan = {
+        "steps": [
+            {"id": "a", "agent": "a"},
+            {"id": "b", "agent": "b"},
+            {"id": "c", "agent": "c", "depends_on": ["a", "b"]},
+        ]
+    }
+    agents: dict[str, Agent] = {
+        "a": Scripted("a", [bad()]),
+        "b": Scripted("b", [slow(0.2, good("all there is"))]),
+        **team("c"),
+    }
+
+    played = play(plan, agents)
+
+    assert played.statuses() == {"a": "failed", "b": "succeeded", "c": "skipped"}
+    assert "all there is" in played.report.answer

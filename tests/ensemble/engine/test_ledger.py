@@ -106,3 +106,14 @@ class TestLedger:
 
         assert [played.report.answer for played in answers] == ["two", "two"]
         assert hosts.taken("http://one") == 0
+
+    def test_a_resumed_run_goes_on_at_once(self) -> None:
+        """What was kept lets its dependents start without waiting for anything else to happen."""
+        book = Book()
+        agents = {"a": Scripted("a", [good("alpha")]), "b": Scripted("b", [bad(), good("beta")])}
+
+        play(chain("a", "b"), agents, ledger=book, run_key="k")
+        again = play(chain("a", "b"), agents, ledger=book, run_key="k")
+
+        assert again.report.answer == "beta"
+        assert again.seconds < 5

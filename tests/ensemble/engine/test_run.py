@@ -223,6 +223,15 @@ class TestDeadlines:
         assert played.statuses() == {"a": "succeeded", "b": "cancelled", "c": "cancelled"}
         assert not played.report.failed_hard
 
+    def test_a_run_whose_last_calls_its_deadline_ended_is_timed_out(self) -> None:
+        agents: dict[str, Agent] = {"a": Scripted("a"), "b": Scripted("b", [slow(20)])}
+
+        played = play({"pattern": "parallel", "agents": ["a", "b"]}, agents, timeout_s=0.5)
+
+        assert played.report.status is RunStatus.TIMED_OUT
+        assert played.statuses() == {"a": "succeeded", "b": "cancelled"}
+        assert not played.report.failed_hard
+
     def test_closing_the_generator_cancels_what_is_out(self) -> None:
         ended = threading.Event()
 
