@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from flask import Flask
 
 from ensemble.contract import endpoints
+from ensemble.rules.records import Defaults
 from sidecar.auth import Tenants
 from sidecar.breakers.service import Breakers
 from sidecar.context.service import pack_context
@@ -42,7 +43,7 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
     """Return what answers each endpoint, by the endpoint's name."""
     store = Store(redis)
     self_view = SelfView(redis, embedded=settings.redis_url is None)
-    runs, breakers, state = Runs(store), Breakers(store), State(redis)
+    runs, breakers, state = Runs(store, Defaults(lease_ms=settings.lease_ms)), Breakers(store), State(redis)
     return {
         "live": lambda _tenant, _params, _ask: self_view.live(),
         "ready": lambda _tenant, _params, _ask: self_view.ready(),
@@ -52,6 +53,7 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
         "list_runs": lambda tenant, params, _ask: runs.page(tenant, params),
         "get_run_log": lambda tenant, params, _ask: runs.log(tenant, params),
         "pack_context": lambda _tenant, _params, ask: pack_context(ask),
+        "cancel_run": lambda tenant, params, _ask: runs.cancel(tenant, params),
         "list_breakers": lambda tenant, _params, _ask: breakers.all(tenant),
         "get_breaker": lambda tenant, params, _ask: breakers.get(tenant, params),
         "list_state": lambda tenant, params, _ask: state.entries(tenant, params),

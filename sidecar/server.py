@@ -14,8 +14,10 @@ from sidecar.app import create_app
 from sidecar.embedded import EmbeddedStore
 from sidecar.errors import StartError
 from sidecar.logs import GunicornLogger
+from sidecar.runs.sweep import Sweeper
 from sidecar.settings import Settings
 from sidecar.store.connection import connect
+from sidecar.store.store import Store
 
 __all__ = ["Server"]
 
@@ -73,8 +75,10 @@ class Server(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """Return the app; called in each worker, so each has connections of its own."""
-        return create_app(self._settings, connect(self._store_url), self._tokens)
+        """Return the app, with the sweep beside it; called in each worker, so each has connections of its own."""
+        redis = connect(self._store_url)
+        Sweeper(Store(redis), self._tokens, self._settings.lease_ms).start()
+        return create_app(self._settings, redis, self._tokens)
 
     def run(self) -> None:
         """Serve until told to stop; leaves by SystemExit, in the launcher and in every worker."""

@@ -120,6 +120,9 @@ class Settings:
     durability: Durability = _setting(  # noqa: RUF009 -- it declares a field
         _durability, "everysec", "`everysec`: on disk within a second. `strict`: on disk before it is answered."
     )
+    lease_ms: int = _setting(
+        _whole(1000, 600_000), "30000", "How long a run stays its engine's without a word from it, in milliseconds."
+    )
     max_body_bytes: int = _setting(_whole(1024, 2**30), "33554432", "The longest request body, in bytes.")
     log_level: str = _setting(_log_level, "info", "`debug`, `info`, `warning` or `error`.")
 

@@ -7,7 +7,7 @@ from ensemble.contract.about import About, Health, NoParams
 from ensemble.contract.breakers import BreakerList, BreakerParams, BreakerView
 from ensemble.contract.context import ContextAsk, PackedContext
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
-from ensemble.contract.runs import RunList, RunLog, RunParams, RunsParams, RunView
+from ensemble.contract.runs import CancelAnswer, RunList, RunLog, RunParams, RunsParams, RunView
 from ensemble.contract.state import (
     Deleted,
     Increment,
@@ -66,6 +66,10 @@ class SidecarLedger(Wire):
     def pack_context(self, ask: ContextAsk) -> PackedContext:
         """Return what fits into a window of tokens."""
         return self.call(endpoints.PACK_CONTEXT, _NO_PARAMS, ask)
+
+    def cancel_run(self, params: RunParams) -> CancelAnswer:
+        """End a run that is under way."""
+        return self.call(endpoints.CANCEL_RUN, params)
 
     def list_breakers(self) -> BreakerList:
         """Return all breakers on record."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.problems import Fault
-from ensemble.contract.runs import RunList, RunLog, RunParams, RunsParams, RunView
+from ensemble.contract.runs import CancelAnswer, RunList, RunLog, RunParams, RunsParams, RunView
 from ensemble.rules.addresses import run_hash
+from ensemble.rules.ending import cancel, ending_wants
 from ensemble.rules.exchange import Conflict, Defaults, UnknownRun, decide, wanted
 from ensemble.rules.log import run_log
 from ensemble.rules.snapshot import EVERY, Address, Snapshot
@@ -41,6 +44,15 @@ class Runs:
             raise errors.Conflict("The exchange contradicts what is on record; nothing was written.", fault) from error
         except UnknownRun as error:
             raise _unknown(error) from error
+
+    def cancel(self, tenant: str, params: RunParams) -> CancelAnswer:
+        """End a run that is under way, by its engine if one runs it. Raises NotFound, Contended."""
+        run_id = params.run_id
+        try:
+            status = self._store.decide(tenant, partial(cancel, run_id), ending_wants(run_id))
+        except UnknownRun as error:
+            raise _unknown(error) from error
+        return CancelAnswer(run_id=run_id, status=status)
 
     def get(self, tenant: str, params: RunParams) -> RunView:
         """Return one run, whole. Raises NotFound."""

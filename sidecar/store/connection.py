@@ -50,8 +50,36 @@ class Client(Protocol):
     ) -> Any:
         """Return members of a sorted set by their scores, the highest first."""
 
+    def zrangebyscore(
+        self,
+        name: str,
+        min: str | int,  # noqa: A002 -- redis-py's name
+        max: str | int,  # noqa: A002 -- redis-py's name
+        start: int | None = None,
+        num: int | None = None,
+    ) -> Any:
+        """Return members of a sorted set by their scores, the lowest first."""
+
+    def zrange(self, name: str, start: int, end: int) -> list[str]:
+        """Return members of a sorted set, the lowest scores first."""
+
+    def zcard(self, name: str) -> int:
+        """Return how many members a sorted set has."""
+
     def zrem(self, name: str, *members: str) -> int:
         """Take members out of a sorted set."""
+
+    def zremrangebyscore(self, name: str, min: str | int, max: str | int) -> int:  # noqa: A002 -- redis-py's names
+        """Take members out of a sorted set by their scores."""
+
+    def exists(self, *names: str) -> int:
+        """Return how many of these keys there are."""
+
+    def set(self, name: str, value: str, *, nx: bool, px: int) -> Any:
+        """Set a key for some milliseconds; with *nx* only if there is none."""
+
+    def time(self) -> tuple[int, int]:
+        """Return the server's clock: seconds and microseconds."""
 
     def ping(self) -> bool:
         """Answer."""

@@ -1,0 +1,98 @@
+"""The sweep: every few seconds one worker tidies after engines that are not heard of any more.
+
+It runs as a thread of the workers, not in gunicorn's master: the master has to restart workers and the store whatever
+happens, so it must never wait for the store. Which worker sweeps is settled in Redis, because several sidecars may share
+one: whoever sets a key that lapses after a round has that round. A sweeper killed in the middle leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from functools import partial
+
+from ensemble.rules.addresses import BREAKERS, LEASES, RUNS, run_hash
+from ensemble.rules.ending import ending_wants, sweep
+from ensemble.rules.working import BREAKER_TTL_MS
+from sidecar.errors import Contended, StoreUnavailable
+from sidecar.store.connection import store_errors
+from sidecar.store.keys import full_key
+from sidecar.store.store import Store
+
+__all__ = ["EVERY_S", "Sweeper"]
+
+EVERY_S = 10.0
+"""How often there is a sweep, or as often as three times a lease where that is shorter."""
+ROUND_KEY = "ens:sweep"
+"""Who sets it has the round; no tenant's, so it has no hash tag."""
+MOST_RUNS = 500
+"""Lapsed runs of one tenant in one round."""
+LOOKED_AT = 200
+"""Old ids of one tenant in one round whose run may be gone."""
+
+log = logging.getLogger("sidecar.sweep")
+
+
+class Sweeper:
+    """Sweeps the runs of *tenants* in *store*."""
+
+    def __init__(self, store: Store, tenants: Iterable[str], lease_ms: int) -> None:
+        self._store = store
+        self._tenants = tuple(tenants)
+        self._every_s = min(EVERY_S, lease_ms / 3000)
+        self._oldest: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Sweep beside the requests for as long as this process lives."""
+        threading.Thread(target=self._go_round, name="sweep", daemon=True).start()
+
+    def sweep(self) -> int:
+        """Sweep once, whoever has the round; return how many runs had lost their engine. Raises StoreUnavailable."""
+        lapsed = 0
+        for tenant in self._tenants:
+            lapsed += self._lapsed_runs(tenant)
+            self._forget(tenant)
+        return lapsed
+
+    def _go_round(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(self._every_s / 2):
+            try:
+                with store_errors():
+                    mine = self._store.redis.set(ROUND_KEY, "1", nx=True, px=int(self._every_s * 1000))
+                if mine and (lapsed := self.sweep()):
+                    log.warning("%d runs have lost their engine; what they had under way is uncertain.", lapsed)
+            except StoreUnavailable:
+                continue  # Readiness tells of it, and every request does.
+            except Exception:
+                log.exception("A sweep failed; the next one begins anew.")
+
+    def _lapsed_runs(self, tenant: str) -> int:
+        redis = self._store.redis
+        with store_errors():
+            seconds, micros = redis.time()
+            now_ms = seconds * 1000 + micros // 1000
+            ids = redis.zrangebyscore(full_key(tenant, LEASES), "-inf", now_ms, start=0, num=MOST_RUNS)
+        lapsed = 0
+        for run_id in ids:
+            try:
+                lapsed += self._store.decide(tenant, partial(sweep, run_id), ending_wants(run_id))
+            except Contended:
+                continue  # Somebody is at it, so it lives.
+        return lapsed
+
+    def _forget(self, tenant: str) -> None:
+        """Take ids out of the indexes whose records have passed their time: they outlive them by this only."""
+        redis = self._store.redis
+        runs = full_key(tenant, RUNS)
+        with store_errors():
+            seconds, _ = redis.time()
+            redis.zremrangebyscore(full_key(tenant, BREAKERS), "-inf", seconds * 1000 - BREAKER_TTL_MS)
+            start = self._oldest.get(tenant, 0)
+            ids = redis.zrange(runs, start, start + LOOKED_AT - 1)
+            gone = [run_id for run_id in ids if not redis.exists(full_key(tenant, run_hash(run_id)))]
+            if gone:
+                redis.zrem(runs, *gone)
+        # Goes on where it ended, and round again: a few old runs that are kept must not hide the rest.
+        self._oldest[tenant] = start + len(ids) - len(gone) if len(ids) == LOOKED_AT else 0

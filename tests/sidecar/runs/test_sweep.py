@@ -1,0 +1,75 @@
+"""The sweep over a real store: lapsed runs are tidied, once, and indexes lose what is gone."""
+
+from __future__ import annotations
+
+from ensemble.contract.exchange import AdmissionAsk, Exchange, OpenRun, PlannedStep
+from ensemble.contract.outcomes import Outcome, RunStatus
+from ensemble.contract.runs import RunParams
+from ensemble.rules.records import Defaults
+from sidecar.runs.service import Runs
+from sidecar.runs.sweep import Sweeper
+from sidecar.store.keys import full_key
+from sidecar.store.store import Store
+
+LEASE_MS = 1
+RUN, OWNER, TICKET = "a" * 32, "b" * 32, "c" * 32
+
+
+def opened(runs: Runs, tenant: str, run_id: str = RUN) -> None:
+    """Open a run with one attempt under way."""
+    step = PlannedStep(id="one", agent="one", identity="app:one")
+    runs.exchange(
+        tenant,
+        Exchange(
+            run_id=run_id,
+            owner=OWNER,
+            open=OpenRun(run_key=run_id, fingerprint="f" * 64, trace_id="t", steps=(step,)),
+            admit=(AdmissionAsk(ticket=TICKET, step="one", agent="one", identity="app:one", timeout_ms=1000),),
+        ),
+    )
+
+
+def test_a_lapsed_run_is_tidied_and_off_the_list(store: Store, tenant: str) -> None:
+    """Its attempt is uncertain, nothing is reserved, no lease is left; a second sweep finds nothing."""
+    runs = Runs(store, Defaults(lease_ms=LEASE_MS))
+    opened(runs, tenant)
+    while runs.get(tenant, RunParams(run_id=RUN)).lease_ms:
+        pass
+
+    sweeper = Sweeper(store, [tenant], 30_000)
+    assert [sweeper.sweep(), sweeper.sweep()] == [1, 0]
+    view = runs.get(tenant, RunParams(run_id=RUN))
+    assert [each.outcome for each in view.attempts] == [Outcome.UNCERTAIN]
+    assert (view.status, view.budget.calls_reserved, view.budget.calls_committed) == (RunStatus.RUNNING, 0, 1)
+    assert store.redis.zcard(full_key(tenant, "leases")) == 0
+
+
+def test_a_living_run_is_left_alone(store: Store, tenant: str) -> None:
+    """Its lease stays on the list."""
+    runs = Runs(store)
+    opened(runs, tenant)
+
+    assert Sweeper(store, [tenant], 30_000).sweep() == 0
+    assert store.redis.zcard(full_key(tenant, "leases")) == 1
+
+
+def test_ids_of_runs_that_are_gone_leave_the_indexes(store: Store, tenant: str) -> None:
+    """Those that are kept stay."""
+    runs = Runs(store)
+    opened(runs, tenant)
+    opened(runs, tenant, "d" * 32)
+    store.redis.eval("return redis.call('DEL', KEYS[1])", 1, full_key(tenant, f"run:{RUN}"))
+    store.redis.eval("return redis.call('ZADD', KEYS[1], 1, 'app:old')", 1, full_key(tenant, "breakers"))
+
+    Sweeper(store, [tenant], 30_000).sweep()
+    assert store.redis.zrange(full_key(tenant, "runs"), 0, -1) == ["d" * 32]
+    assert store.redis.zcard(full_key(tenant, "breakers")) == 0
+
+
+def test_a_cancel_closes_what_nobody_runs_and_warns_who_does(store: Store, tenant: str) -> None:
+    """The engine hears of it at its next exchange."""
+    runs = Runs(store)
+    opened(runs, tenant)
+
+    assert runs.cancel(tenant, RunParams(run_id=RUN)).status is RunStatus.RUNNING
+    assert runs.exchange(tenant, Exchange(run_id=RUN, owner=OWNER, epoch=1)).run.cancelled
