@@ -80,6 +80,9 @@ class Wire:
                 f"At {self.url} something answers with HTTP {response.status} instead of the sidecar. "
                 "Enter the sidecar's own address as Sidecar URL; redirects are not followed."
             )
+        if not response.data:
+            # A connection that breaks inside the head leaves no length to miss, and reads as an empty answer.
+            raise _AskAgain("the connection broke")
         try:
             return endpoint.answer.model_validate_json(response.data)
         except ValidationError:

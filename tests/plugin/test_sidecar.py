@@ -126,6 +126,13 @@ def test_an_answer_lost_on_the_wire_is_asked_for_again(web: Web, ledger: Sidecar
     assert first.body == second.body
 
 
+def test_an_empty_answer_is_one_lost_on_the_wire(web: Web, ledger: SidecarLedger) -> None:
+    """A connection that breaks inside the head of an answer reads as one without a body."""
+    web.answer(Told(body=b""), Told(body=body(ANSWER)))
+
+    assert ledger.exchange(ASK) == ANSWER
+
+
 def test_it_is_asked_again_once_only(web: Web, ledger: SidecarLedger) -> None:
     """Then it is away, which the engine knows by the exception's kind."""
     web.answer(Told(drop=True))
