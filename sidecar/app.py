@@ -61,4 +61,9 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
         "put_state": state.put,
         "delete_state": state.delete,
         "increment_state": state.increment,
+        "merge_state": state.merge,
+        "append_state": state.append,
+        "change_set": state.change_set,
+        "get_states": state.get_many,
+        "put_states": state.put_many,
     }

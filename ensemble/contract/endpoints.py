@@ -17,14 +17,24 @@ from ensemble.contract.context import ContextAsk, PackedContext
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.runs import CancelAnswer, RunList, RunLog, RunParams, RunsParams, RunView
 from ensemble.contract.state import (
+    Append,
+    Appended,
     Deleted,
     Increment,
+    Merge,
     NamespaceParams,
+    SetChange,
+    SetChanged,
     StateEntry,
+    StateFound,
     StateList,
     StateParams,
     StatePut,
+    StateRead,
     StateRemoval,
+    StateWrite,
+    StateWritten,
+    TraceParams,
     Versions,
 )
 
@@ -98,6 +108,20 @@ DELETE_STATE = Endpoint(
 INCREMENT_STATE = Endpoint(
     "increment_state", "POST", _STATE + "/{key}", StateParams, Increment, StateEntry, "Add to a number."
 )
+MERGE_STATE = Endpoint(
+    "merge_state", "PATCH", _STATE + "/{key}", StateParams, Merge, StateEntry, "Merge a patch into an object."
+)
+_LIST = "/v1/traces/{trace_id}/lists/{namespace}/{key}"
+APPEND_STATE = Endpoint("append_state", "POST", _LIST, StateParams, Append, Appended, "Add to the end of a list.")
+_SET = "/v1/traces/{trace_id}/sets/{namespace}/{key}"
+CHANGE_SET = Endpoint("change_set", "POST", _SET, StateParams, SetChange, SetChanged, "Add to a set, and remove.")
+_TRACE = "/v1/traces/{trace_id}"
+GET_STATES = Endpoint(
+    "get_states", "POST", _TRACE + "/state-reads", TraceParams, StateRead, StateFound, "Several values at one moment."
+)
+PUT_STATES = Endpoint(
+    "put_states", "POST", _TRACE + "/state-writes", TraceParams, StateWrite, StateWritten, "Store all or none."
+)
 
 ALL: tuple[Endpoint[Any, Any], ...] = (
     LIVE,
@@ -116,4 +140,9 @@ ALL: tuple[Endpoint[Any, Any], ...] = (
     PUT_STATE,
     DELETE_STATE,
     INCREMENT_STATE,
+    MERGE_STATE,
+    APPEND_STATE,
+    CHANGE_SET,
+    GET_STATES,
+    PUT_STATES,
 )

@@ -9,14 +9,24 @@ from ensemble.contract.context import ContextAsk, PackedContext
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.runs import CancelAnswer, RunList, RunLog, RunParams, RunsParams, RunView
 from ensemble.contract.state import (
+    Append,
+    Appended,
     Deleted,
     Increment,
+    Merge,
     NamespaceParams,
+    SetChange,
+    SetChanged,
     StateEntry,
+    StateFound,
     StateList,
     StateParams,
     StatePut,
+    StateRead,
     StateRemoval,
+    StateWrite,
+    StateWritten,
+    TraceParams,
     Versions,
 )
 from plugin.adapters.wire import Wire
@@ -98,3 +108,23 @@ class SidecarLedger(Wire):
     def increment_state(self, params: StateParams, ask: Increment) -> StateEntry:
         """Add to a number."""
         return self.call(endpoints.INCREMENT_STATE, params, ask)
+
+    def merge_state(self, params: StateParams, ask: Merge) -> StateEntry:
+        """Merge a patch into an object."""
+        return self.call(endpoints.MERGE_STATE, params, ask)
+
+    def append_state(self, params: StateParams, ask: Append) -> Appended:
+        """Add to the end of a list."""
+        return self.call(endpoints.APPEND_STATE, params, ask)
+
+    def change_set(self, params: StateParams, ask: SetChange) -> SetChanged:
+        """Add members to a set, and remove others."""
+        return self.call(endpoints.CHANGE_SET, params, ask)
+
+    def get_states(self, params: TraceParams, ask: StateRead) -> StateFound:
+        """Return those of several values that are there, as they stand at one moment."""
+        return self.call(endpoints.GET_STATES, params, ask)
+
+    def put_states(self, params: TraceParams, ask: StateWrite) -> StateWritten:
+        """Store several values, all of them or none."""
+        return self.call(endpoints.PUT_STATES, params, ask)

@@ -1,7 +1,7 @@
 --[[
 Remove a value.
 
-KEYS[1]  the namespace's hash, as put.lua describes it
+KEYS[1]  the namespace's hash, as namespace.lua describes it
 ARGV[1]  field
 ARGV[2]  the version it must have now; "" for any
 
@@ -9,20 +9,17 @@ Returns  {1, version}  removed
          {0, version}  it has this other version; nothing was removed
          {2, 0}        there is none
 ]]
-local hash, field, expected = KEYS[1], ARGV[1], ARGV[2]
-local known = redis.call('HMGET', hash, field, '\1ttl_ms', '\1floor')
-if known[2] then
-  redis.call('PEXPIRE', hash, known[2])
-end
-if not known[1] then
+local kept, expected = now_kept(KEYS[1], ARGV[1]), ARGV[2]
+use(kept)
+if not kept.text then
   return {2, 0}
 end
-local version = tonumber(string.match(known[1], '^%d+'))
-if expected ~= '' and tonumber(expected) ~= version then
-  return {0, version}
+if expected ~= '' and tonumber(expected) ~= kept.version then
+  return {0, kept.version}
 end
-redis.call('HDEL', hash, field)
-if version > tonumber(known[3] or 0) then
-  redis.call('HSET', hash, '\1floor', version)
+redis.call('HDEL', kept.hash, kept.field)
+redis.call('HINCRBY', kept.hash, '\1bytes', -kept.size)
+if kept.version > kept.floor then
+  redis.call('HSET', kept.hash, '\1floor', kept.version)
 end
-return {1, version}
+return {1, kept.version}

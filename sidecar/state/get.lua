@@ -1,13 +1,21 @@
 --[[
-Read values of a namespace and begin its life anew.
+Read values of namespaces at one moment, and begin the life of each namespace anew.
 
-KEYS[1]  the namespace's hash
-ARGV     names of fields
+KEYS[i]  the namespaces' hashes, as namespace.lua describes them
+ARGV     for each of them: how many of its fields are read, then their names
 
-Returns  for each field "version\nvalue", false where there is none
+Returns  for each field in turn "version\nvalue", false where there is none
 ]]
-local ttl_ms = redis.call('HGET', KEYS[1], '\1ttl_ms')
-if ttl_ms then
-  redis.call('PEXPIRE', KEYS[1], ttl_ms)
+local values, at = {}, 1
+for _, hash in ipairs(KEYS) do
+  local last = at + tonumber(ARGV[at])
+  local ttl_ms = redis.call('HGET', hash, '\1ttl_ms')
+  if ttl_ms then
+    redis.call('PEXPIRE', hash, ttl_ms)
+  end
+  for _, value in ipairs(redis.call('HMGET', hash, unpack(ARGV, at + 1, last))) do
+    values[#values + 1] = value
+  end
+  at = last + 1
 end
-return redis.call('HMGET', KEYS[1], unpack(ARGV))
+return values

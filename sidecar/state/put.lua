@@ -1,37 +1,44 @@
 --[[
-Store a value.
+Store values, all of them or none.
 
-KEYS[1]  the namespace's hash. Beside the values it holds two fields no key can be named like:
-         "\1ttl_ms"  how long it lives after its last use: the longest any of its writers asked for
-         "\1floor"   the highest version among the values deleted, so that no version comes twice
-ARGV[1]  field
-ARGV[2]  value, JSON
-ARGV[3]  the version it must have now, 0 for none; "" for any
-ARGV[4]  time to live after the last use, milliseconds
-ARGV[5]  how many values the namespace may hold
+KEYS[k]  the namespaces' hashes, as namespace.lua describes them
+ARGV[1]  time to live after the last use, milliseconds
+ARGV[2]  how many values a namespace may hold
+ARGV[3]  bytes a value may take
+ARGV[4]  bytes the values of a namespace may take
+then for each value, no two under one field of one hash:
+         k, field, JSON, the version there must be now: 0 for none, "" for any
 
-Returns  {1, version}  stored
-         {0, version}  it has this other version, 0 for none; nothing was written
-         {-1, count}   the namespace is full
+Returns  {1, version, version, ...}  stored, in the order given
+         {0, i, version, ...}        the i-th value has this other version, 0 for none, and so on for each such value;
+                                     nothing was written
+         {-1 to -4, number, i}       as refusal() of namespace.lua says of the i-th value; nothing was written
 ]]
-local hash, field, value, expected = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
-local ttl_ms, most = tonumber(ARGV[4]), tonumber(ARGV[5])
-
-local known = redis.call('HMGET', hash, field, '\1ttl_ms', '\1floor')
-local version = known[1] and tonumber(string.match(known[1], '^%d+')) or 0
-if expected ~= '' and tonumber(expected) ~= version then
-  return {0, version}
-end
-if version == 0 then
-  local count = redis.call('HLEN', hash) - (known[2] and 1 or 0) - (known[3] and 1 or 0)
-  if count >= most then
-    return {-1, count}
+local ttl_ms, limits = tonumber(ARGV[1]), limits_from(ARGV[2], ARGV[3], ARGV[4])
+local outdated, kept, added, grown = {0}, {}, {}, {}
+for at = 5, #ARGV, 4 do
+  local i, k = (at - 1) / 4, tonumber(ARGV[at])
+  kept[i] = now_kept(KEYS[k], ARGV[at + 1])
+  local expected = ARGV[at + 3]
+  if expected ~= '' and tonumber(expected) ~= kept[i].version then
+    outdated[#outdated + 1], outdated[#outdated + 2] = i, kept[i].version
   end
-  version = tonumber(known[3] or 0)
 end
-version = version + 1
-redis.call('HSET', hash, field, string.format('%d\n%s', version, value))
-ttl_ms = math.max(ttl_ms, tonumber(known[2] or 0))
-redis.call('HSET', hash, '\1ttl_ms', ttl_ms)
-redis.call('PEXPIRE', hash, ttl_ms)
-return {1, version}
+if #outdated > 1 then
+  return outdated
+end
+for at = 5, #ARGV, 4 do
+  local i, k, size = (at - 1) / 4, tonumber(ARGV[at]), #ARGV[at + 2]
+  local refused = refusal(kept[i], size, limits, added[k] or 0, grown[k] or 0)
+  if refused then
+    refused[3] = i
+    return refused
+  end
+  added[k] = (added[k] or 0) + (kept[i].version == 0 and 1 or 0)
+  grown[k] = (grown[k] or 0) + size - kept[i].size
+end
+local answer = {1}
+for at = 5, #ARGV, 4 do
+  answer[#answer + 1] = store(kept[(at - 1) / 4], ARGV[at + 2], ttl_ms)
+end
+return answer

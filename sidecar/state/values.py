@@ -6,41 +6,29 @@ import json
 from typing import Any
 
 from ensemble.contract.problems import Fault
-from ensemble.contract.state import MAX_STATE_VALUE_BYTES, StateEntry
-from sidecar.errors import Invalid, TooLarge
+from ensemble.contract.state import StateEntry
+from sidecar.errors import Invalid
 
 __all__ = ["to_entry", "to_json"]
 
 
-def to_json(value: Any) -> str:
-    """Return *value* as the JSON that is kept: never parsed again by the store, so every digit stays.
+def to_json(value: Any, field: str = "value") -> str:
+    """Return *value* as the JSON that is kept: compact, and never written anew by the store, so every digit stays.
 
     Raises:
         Invalid: It holds a number JSON has no word for.
-        TooLarge: It takes more than 1 MiB.
 
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except ValueError:
         problem = "holds NaN or a number too large for JSON"
         raise Invalid(
-            "The value can't be kept.", Fault(field="value", problem=problem, fix="Send null or a text instead.")
+            "The value can't be kept.", Fault(field=field, problem=problem, fix="Send null or a text instead.")
         ) from None
-    size = len(text.encode())
-    if size > MAX_STATE_VALUE_BYTES:
-        raise TooLarge(
-            f"The value takes {size} bytes as JSON; a value may take {MAX_STATE_VALUE_BYTES}.",
-            Fault(
-                field="value",
-                problem="too large",
-                fix="Keep it elsewhere and store where, or split it over several keys.",
-            ),
-        )
-    return text
 
 
 def to_entry(key: str, raw: str) -> StateEntry:
-    """Return the value kept as *raw*: version, newline, JSON."""
-    version, _, text = raw.partition("\n")
-    return StateEntry(key=key, value=json.loads(text), version=int(version))
+    """Return the value kept as *raw*: version, for some lists their length, newline, JSON."""
+    head, _, text = raw.partition("\n")
+    return StateEntry(key=key, value=json.loads(text), version=int(head.partition(" ")[0]))

@@ -15,11 +15,15 @@ __all__ = ["Script"]
 
 
 class Script:
-    """One Lua file of *package*; every key it touches is among its keys, so it runs in a Cluster too."""
+    """One Lua file of *package*; every key it touches is among its keys, so it runs in a Cluster too.
 
-    def __init__(self, package: str, name: str) -> None:
+    What several verbs share stands in files of its own, *includes*, whose functions the script finds above itself.
+    """
+
+    def __init__(self, package: str, name: str, *, includes: Sequence[str] = ()) -> None:
         self.name = name
-        self._text = files(package).joinpath(name).read_text(encoding="utf-8")
+        folder = files(package)
+        self._text = "\n".join(folder.joinpath(each).read_text(encoding="utf-8") for each in (*includes, name))
         self._sha = sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     def run(self, redis: Client, keys: Sequence[str], args: Sequence[str | int]) -> Any:
