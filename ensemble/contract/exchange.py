@@ -174,6 +174,7 @@ class RunHead(Answer):
     epoch: int = Field(ge=1)
     role: Role
     lease_ms: int = Field(ge=0, description="How long the present owner's lease still lasts.")
+    trace_id: TraceId | None = Field(default=None, description="Told after opening: the one it was opened with first.")
     cancelled: bool = Field(default=False, description="Somebody asked for its end: start nothing, close it.")
 
 

@@ -112,6 +112,8 @@ def _holds(operator: str, actual: Any, expected: Any) -> bool:
             return actual is not None and as_text(actual).startswith(as_text(expected))
         case "end with":
             return actual is not None and as_text(actual).endswith(as_text(expected))
+        case "=" | "≠" if _number(actual) is None or _number(expected) is None:
+            return _same(actual, expected) == (operator == "=")  # whoever writes == for texts means "is"
         case _:
             return _ordered(operator, _number(actual), _number(expected))
 

@@ -45,7 +45,7 @@ class Directory:
         """Look every declared agent up at once, so that an unused one with a typo is found too."""
         self._credentials = tuple(credentials)
         self._faults = faults
-        self._names = tuple(declaration.name for declaration in declared)
+        self._names = tuple(each.name for each in declared if each.ref or resolve(each.target, credentials))
         self._failed: set[str] = set()
         self.agents: dict[str, AgentSpec] = {}
         self._by_key: dict[str, AgentSpec] = {}

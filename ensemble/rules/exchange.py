@@ -16,7 +16,7 @@ from ensemble.rules.losing import lose_attempts
 from ensemble.rules.opening import open_run
 from ensemble.rules.problems import Conflict, UnknownRun
 from ensemble.rules.recording import note_reached, record_late, take_up_again
-from ensemble.rules.records import Defaults, Run
+from ensemble.rules.records import About, Defaults, Run
 from ensemble.rules.settling import settle
 from ensemble.rules.snapshot import Address, Changes, Draft, Snapshot
 from ensemble.rules.working import Working, counters_at
@@ -93,7 +93,7 @@ def decide(ask: Exchange, snapshot: Snapshot, defaults: Defaults) -> tuple[Excha
         draft.check(run_at(work.run_id))
     work.finish(new=standing is Standing.NEW)
     answer = ExchangeAnswer(
-        run=_head(work, standing),
+        run=_head(work, standing, tell_trace=ask.open is not None),
         admissions=admissions,
         kept=kept,
         uncertain=uncertain,
@@ -114,12 +114,14 @@ def _load(draft: Draft, ask: Exchange) -> tuple[Standing, Working]:
     return lease.carry_on(work.run, ask.owner, ask.epoch, closing=ask.close is not None), work
 
 
-def _head(work: Working, standing: Standing) -> RunHead:
+def _head(work: Working, standing: Standing, *, tell_trace: bool) -> RunHead:
+    about = work.draft.text(run_at(work.run_id, ABOUT)) if tell_trace else None
     return RunHead(
         run_id=work.run_id,
         epoch=work.run.epoch,
         role=_ROLES[standing],
         lease_ms=lease.left_ms(work.run, work.now_ms),
+        trace_id=None if about is None else About.model_validate_json(about).trace_id,
         cancelled=work.run.cancelled,
     )
 

@@ -50,7 +50,7 @@ def open_run(draft: Draft, ask: Exchange, opening: OpenRun, defaults: Defaults) 
 
 
 def _run(draft: Draft, run_id: str) -> Run | None:
-    draft.snapshot.require((run_at(run_id), *counters_at(run_id)))
+    draft.snapshot.require((run_at(run_id), run_at(run_id, ABOUT), *counters_at(run_id)))
     text = draft.text(run_at(run_id))
     return None if text is None else Run.model_validate_json(text)
 

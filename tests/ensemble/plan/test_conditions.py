@@ -42,7 +42,7 @@ def holds(when: Any) -> bool:
     [
         ("a.text", "contains", "sure", True), ("a.text", "not contains", "sure", False), ("a.text", "start with", "Yes", True),
         ("a.text", "ends with", "Yes", False), ("a.text", "is", "Yes, sure", True), ("a.text", "is_not", "x", True),
-        ("a.n", "=", 3, True), ("a.n", "==", "3", True), ("a.n", "≠", 4, True), ("a.n", ">", 2.5, True),
+        ("a.n", "=", 3, True), ("a.n", "==", "3", True), ("a.text", "==", "Yes, sure", True), ("a.text", "!=", "Yes, sure", False), ("a.n", "≠", 4, True), ("a.n", ">", 2.5, True),
         ("a.n", "<", 2, False), ("a.s", ">=", 0.8, True), ("a.s", "≤", "0.7", False), ("a.text", ">", 1, False),
         ("a.n", "is", "3", True), ("a.flag", "is", "true", True), ("a.flag", "is", True, True), ("a.flag", "is not", False, True),
         ("a.tags", "contains", "a", True), ("a.tags", "not contains", "c", True), ("a.n", "in", [1, 3], True),
