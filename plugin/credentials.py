@@ -61,6 +61,8 @@ class Credentials:
     """None: local mode."""
     app_keys: tuple[AppKey, ...] = ()
     """Every entry with its base URL."""
+    dify_base_url: str | None = None
+    """The workspace's own Dify, where it is told."""
     ceilings: Ceilings = Ceilings()
 
 
@@ -73,9 +75,11 @@ def read_credentials(raw: Mapping[str, Any]) -> Credentials:
     """
     faults: list[Fault] = []
     texts = {name: str(raw.get(name) or "").strip() for name in FIELDS}
+    base_url = _base_url(texts["dify_base_url"], faults)
     credentials = Credentials(
         sidecar=_sidecar(texts["sidecar_url"], texts["sidecar_token"], faults),
-        app_keys=_app_keys(texts["app_keys"], texts["dify_base_url"], faults),
+        app_keys=_app_keys(texts["app_keys"], texts["dify_base_url"], base_url, faults),
+        dify_base_url=base_url,
         ceilings=_ceilings(texts, faults),
     )
     if faults:
@@ -100,10 +104,9 @@ def _sidecar(url: str, token: str, faults: list[Fault]) -> Sidecar | None:
         return None
 
 
-def _app_keys(text: str, base: str, faults: list[Fault]) -> tuple[AppKey, ...]:
+def _app_keys(text: str, base: str, default: str | None, faults: list[Fault]) -> tuple[AppKey, ...]:
     entries, wrong = read_app_keys(text)
     faults.extend(wrong)
-    default = _base_url(base, faults)
     homeless = [entry.name for entry in entries if entry.base_url is None]
     if homeless and not base and not wrong:
         names = ", ".join(map(repr, homeless))

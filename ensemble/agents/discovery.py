@@ -26,7 +26,7 @@ class AppFacts:
 
     name: str
     mode: str
-    """``workflow``, ``advanced-chat`` (a chatflow), ``chat``, ``agent-chat`` or ``completion``."""
+    """``workflow``, ``advanced-chat`` (a chatflow), ``chat``, ``agent-chat`` or ``completion``; "" while unknown."""
     variables: tuple[Variable, ...] = ()
     known_at: float = field(default_factory=time.monotonic)
 
@@ -77,6 +77,11 @@ class Discovery:
         """Forget an app's mode and inputs: it answered as if they had changed."""
         with self._lock:
             self._facts.pop(identity, None)
+
+    def learn(self, identity: str, facts: AppFacts) -> None:
+        """Believe *facts* from now on: an answer told what the app had not."""
+        with self._lock:
+            self._facts[identity] = facts
 
     def streams_only(self, identity: str) -> bool:
         """Whether the app has said that it does not answer in blocking mode."""

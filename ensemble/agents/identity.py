@@ -6,7 +6,7 @@ import hashlib
 import re
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["BaseUrlError", "api_identity", "app_identity", "normalise_base_url", "origin_of"]
+__all__ = ["BaseUrlError", "api_identity", "app_identity", "model_identity", "normalise_base_url", "origin_of"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"^[\w.\-]+$|^[0-9a-f:.%]+$", re.IGNORECASE)
@@ -56,6 +56,11 @@ def api_identity(base_url: str, key: str) -> str:
 def app_identity(app_id: str) -> str:
     """Return ``app:<app id>``, for an app of the caller's own workspace."""
     return f"app:{app_id.strip().lower()}"
+
+
+def model_identity(provider: str, model: str, prompt: str) -> str:
+    """Return ``model:<provider>/<model>#<first 16 hex of SHA-256 of the prompt>``."""
+    return f"model:{provider}/{model}#{hashlib.sha256(prompt.encode()).hexdigest()[:16]}"
 
 
 def _split(url: str) -> SplitResult:

@@ -69,24 +69,53 @@ def fit(mode: str, variables: Sequence[Variable], call: Call, subject: str) -> G
     Chat-like apps get the call's query, or the step's input ``query`` where the app declares no such variable; declared
     variables come from the step's inputs, then from the run's. Workflow and completion apps get the step's inputs; a
     step without any gives the task to the one variable that is plainly meant for it, and required ones that are still
-    open come from the run's inputs.
+    open come from the run's inputs. What nothing else fills comes from the inputs fixed for the agent.
+
+    An app whose *mode* is not known yet ("") is given both: the query, and the variable a workflow app would get it in.
+    Nothing is refused then, for the app itself says what is missing.
     """
     declared = {variable.name: variable for variable in variables}
-    own = dict(call.inputs or {})
+    own, fixed = dict(call.inputs or {}), _known(call.fixed_inputs)
+    if not mode:
+        return _fit_unknown(variables, declared, call)
     if mode in CHAT_MODES:
         query = call.query
         if "query" in own and "query" not in declared:
             query = _as_text(own.pop("query"))
         if not query:
             return _rejected(f"{subject} is asked with a query, and the query is empty. Write a task.")
-        return _checked(query, own, {**call.run_inputs, **_known(own)}, declared, subject)
+        values = {**fixed, **_known(call.run_inputs), **_known(own)}
+        return _checked(query, {**fixed, **own}, values, declared, subject)
     if call.inputs is not None:
-        return _checked("", own, own, declared, subject)
-    target = _task_variable(variables)
+        return _checked("", {**fixed, **own}, {**fixed, **_known(own)}, declared, subject)
+    target = _target(variables, fixed)
     if target is None:
         return _rejected(_no_target(variables, subject))
-    open_ones = {v.name: call.run_inputs[v.name] for v in variables if v.required and v.name in call.run_inputs}
-    return _checked("", {}, {**open_ones, target.name: call.query}, declared, subject)
+    values = {**fixed, **_open_ones(variables, call), target.name: call.query}
+    return _checked("", fixed, values, declared, subject)
+
+
+def _fit_unknown(variables: Sequence[Variable], declared: Mapping[str, Variable], call: Call) -> Given:
+    """Give an app of unknown mode what suits both kinds; Dify ignores the query where an app takes none."""
+    fixed = _known(call.fixed_inputs)
+    values = {**fixed, **_open_ones(variables, call), **_known(call.inputs or {})}
+    target = _target(variables, fixed) if call.inputs is None else None
+    if target is not None and (target.required or _fault(target, call.query) is None):
+        values[target.name] = call.query
+    inputs = {name: _converted(declared[name], value) for name, value in values.items() if name in declared}
+    return Given(query=call.query, inputs=inputs)
+
+
+def _open_ones(variables: Sequence[Variable], call: Call) -> dict[str, Any]:
+    given = _known(call.run_inputs)
+    return {
+        variable.name: given[variable.name] for variable in variables if variable.required and variable.name in given
+    }
+
+
+def _target(variables: Sequence[Variable], fixed: Mapping[str, Any]) -> Variable | None:
+    """Return the variable the task goes into: rather one that is not filled already."""
+    return _task_variable([v for v in variables if v.name not in fixed]) or _task_variable(variables)
 
 
 def _task_variable(variables: Sequence[Variable]) -> Variable | None:

@@ -34,8 +34,12 @@ class Call:
     trace_id: str = ""
     conversation_id: str | None = None
     """A conversation to go on with; None begins a new one."""
-    stream: bool = False
-    """Whether the text is wanted as it comes (see :meth:`CallScope.text`)."""
+    stream: bool | None = None
+    """Whether the text is wanted as it comes (see :meth:`CallScope.text`); None: as the transport likes it best."""
+    asked: bool = False
+    """Whether *query* is the step's own rather than the task."""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    """The outputs the step says it has, name to Dify's word for the type; models are held to them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from ensemble.contract.results import Usage
 
 __all__ = [
     "failure",
+    "read_answer",
     "read_blocking",
     "read_chat",
     "read_usage",
@@ -49,17 +50,24 @@ def read_blocking(status: int, headers: Mapping[str, str], body: bytes, subject:
 
     """
     answer = parse_json(body) if status == HTTPStatus.OK else None
-    if isinstance(answer, dict):
-        if isinstance(answer.get("answer"), str):
-            return read_chat(answer), None
-        if answer.get("event") == "error":
-            verdict = judge_event(answer, subject)
-            return failure(verdict), verdict
-        data = answer.get("data")
-        if isinstance(data, dict) and ("status" in data or answer.get("event") == "workflow_paused"):
-            return read_workflow(answer, subject)
+    read = read_answer(answer, subject) if isinstance(answer, dict) else None
+    if read is not None:
+        return read
     verdict = judge_response(status, headers, body, subject)
     return failure(verdict), verdict
+
+
+def read_answer(answer: Mapping[str, Any], subject: str) -> tuple[Reply, Verdict | None] | None:
+    """Read what an app answered in one piece, whatever its mode; None where it is no app's answer."""
+    if isinstance(answer.get("answer"), str):
+        return read_chat(answer), None
+    if answer.get("event") == "error":
+        verdict = judge_event(answer, subject)
+        return failure(verdict), verdict
+    data = answer.get("data")
+    if isinstance(data, dict) and ("status" in data or answer.get("event") == "workflow_paused"):
+        return read_workflow(answer, subject)
+    return None
 
 
 def read_workflow(body: Mapping[str, Any], subject: str) -> tuple[Reply, Verdict | None]:

@@ -103,6 +103,18 @@ class StreamReader:
         if len(chunk) > room:
             self._too_large("stream", self._max_stream)
 
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Take one event that came whole, as reverse invocation hands them over; what follows the end is ignored."""
+        name, data = event.get("event"), event.get("data")
+        if self.settled or not isinstance(name, str):
+            return
+        pieces = (event.get("answer"), data.get("text") if isinstance(data, dict) else None)
+        self._size += sum(len(piece) for piece in pieces if isinstance(piece, str))
+        if self._size > self._max_stream:
+            self._too_large("stream", self._max_stream)
+        else:
+            self._take(name, event)
+
     def end(self) -> Reply:
         """Take note that the connection closed, and return the reply. An event cut short counts if it is whole."""
         if not self.settled:
@@ -160,7 +172,7 @@ class StreamReader:
             words = f"{self._subject} sent an event that is not JSON, so its answer can't be trusted."
             self._close(Verdict(outcome=Outcome.UNAVAILABLE, message=words, retry_allowed=True))
 
-    def _take(self, name: str, event: dict[str, Any]) -> None:
+    def _take(self, name: str, event: Mapping[str, Any]) -> None:
         if name == "ping":
             return
         self._seen += 1

@@ -11,6 +11,7 @@ import json
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import cached_property
 
 import urllib3
@@ -27,7 +28,7 @@ from plugin.credentials import Credentials, Sidecar
 
 __all__ = ["POOLS", "Pools"]
 
-_MOST_BOOKS = 256
+_MOST_KEPT = 256
 
 
 class Pools:
@@ -38,6 +39,7 @@ class Pools:
         self._lock = threading.Lock()
         self._books: OrderedDict[str, Book] = OrderedDict()
         self._absences: dict[str, Absence] = {}
+        self._workspaces: OrderedDict[str, Discovery] = OrderedDict()
 
     @cached_property
     def connections(self) -> Connections:
@@ -74,16 +76,29 @@ class Pools:
 
     def book(self, credentials: Credentials) -> Book:
         """Return the book of everyone with these very credentials: runs and breakers of others are not theirs."""
-        sidecar = credentials.sidecar
-        secrets = [(app.key, app.base_url) for app in credentials.app_keys]
-        known = json.dumps([sidecar and (sidecar.url, sidecar.token), sorted(secrets, key=str)])
-        name = hashlib.sha256(known.encode()).hexdigest()
         with self._lock:
-            book = self._books.setdefault(name, Book())
-            self._books.move_to_end(name)
-            if len(self._books) > _MOST_BOOKS:
-                self._books.popitem(last=False)
-            return book
+            return _kept(self._books, _name_of(credentials), Book)
+
+    def workspace(self, credentials: Credentials) -> Discovery:
+        """Return what is known of the apps in the workspace of these very credentials; Dify does not name it."""
+        with self._lock:
+            return _kept(self._workspaces, _name_of(credentials), Discovery)
+
+
+def _name_of(credentials: Credentials) -> str:
+    sidecar = credentials.sidecar
+    secrets = [(app.key, app.base_url) for app in credentials.app_keys]
+    known = json.dumps([sidecar and (sidecar.url, sidecar.token), sorted(secrets, key=str)])
+    return hashlib.sha256(known.encode()).hexdigest()
+
+
+def _kept[V](things: OrderedDict[str, V], name: str, make: Callable[[], V]) -> V:
+    """Return the thing called *name*, made now if there is none; the one not asked for longest goes beyond the most."""
+    thing = things.get(name) or things.setdefault(name, make())
+    things.move_to_end(name)
+    if len(things) > _MOST_KEPT:
+        things.popitem(last=False)
+    return thing
 
 
 POOLS = Pools()

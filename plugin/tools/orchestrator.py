@@ -16,5 +16,10 @@ class OrchestratorTool(Tool):
     """Gives one task to a team of agents and returns one answer."""
 
     def _invoke(self, tool_parameters: dict[str, Any]) -> Generator[ToolInvokeMessage]:
-        caller = Caller(user_id=self.runtime.user_id, app_id=self.session.app_id)
+        caller = Caller(
+            user_id=self.runtime.user_id,
+            app_id=self.session.app_id,
+            conversation_id=self.session.conversation_id,
+            session=self.session,
+        )
         yield from messages(self, orchestrate(tool_parameters, self.runtime.credentials, caller))

@@ -122,11 +122,11 @@ def test_nobody_to_run() -> None:
         request()
 
 
-def test_an_apps_id_needs_a_key() -> None:
-    """The message says how to get one."""
+def test_an_apps_id_needs_a_way_back_into_dify() -> None:
+    """Where a call comes without one, the message says how to do with a key."""
     app_id = "12345678-1234-1234-1234-123456789abc"
 
-    with pytest.raises(BadPlan, match=r"Create an API key") as caught:
+    with pytest.raises(BadPlan, match=r"Call the app by its key") as caught:
         request(agents=app_id)
 
     assert app_id in str(caught.value)
@@ -185,7 +185,7 @@ def through_the_tool(web: Web, **parameters: Any) -> dict[str, Any]:
     """Return the outputs of a call of the tool as the SDK makes one, against the server."""
     web.rule = dify
     runtime = ToolRuntime(credentials=SAVED | {"dify_base_url": f"{web.url}/v1"}, user_id="u", session_id=None)
-    session: Any = SimpleNamespace(app_id="app")
+    session: Any = SimpleNamespace(app_id="app", conversation_id=None)
     return outputs(OrchestratorTool(runtime, session).invoke({"task": "do it", **parameters}))
 
 

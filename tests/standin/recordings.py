@@ -60,3 +60,12 @@ def inner_api(version: Version) -> Mapping[str, dict[str, Any]]:
     """All recordings of one version's inner API by name, as they stand in the file."""
     raw: dict[str, dict[str, Any]] = json.loads((FOLDER / f"inner-api-{version}.json").read_text("utf-8"))
     return raw
+
+
+def unframed(recording: Mapping[str, Any]) -> list[dict[str, Any]] | str:
+    """What the plugin daemon makes of an inner API's answer: the data of each frame, or its own text for a refusal."""
+    status, body = recording["status"], recording["body"]
+    if status >= 400:
+        text = json.dumps(body, ensure_ascii=False) if isinstance(body, dict) else body
+        return f"request failed with status code: {status} and respond with: {text}"
+    return [body] if isinstance(body, dict) else [json.loads(text)["data"] for _, text in body]

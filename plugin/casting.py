@@ -1,0 +1,78 @@
+"""Who works for each agent of a plan: an app by its key, an app of the workspace, or a model of the workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from ensemble.agents.identity import origin_of
+from ensemble.agents.port import Agent
+from ensemble.contract.problems import Fault
+from ensemble.plan.model import AppAgent, CredentialAgent, ModelAgent, Plan
+from plugin.adapters.model import ModelAgentCaller, Models
+from plugin.adapters.pools import Pools
+from plugin.adapters.reverse import Apps, ReverseAgent
+from plugin.credentials import Credentials
+from plugin.errors import BadPlan, in_words
+
+__all__ = ["Caller", "Session", "cast"]
+
+OWN_DIFY = "dify"
+"""The host of calls into the workspace's own Dify where no credential tells its address."""
+
+
+class Session(Protocol):
+    """The part of the SDK's session that leads back into Dify."""
+
+    @property
+    def app(self) -> Apps:
+        """The workspace's apps."""
+
+    @property
+    def model(self) -> Models:
+        """The workspace's models."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls the tool, as far as Dify tells, and the way back into Dify while the call lasts."""
+
+    user_id: str | None
+    app_id: str | None = None
+    conversation_id: str | None = None
+    """Of the chatflow that calls; workflows have none."""
+    session: Session | None = None
+
+
+def cast(plan: Plan, credentials: Credentials, caller: Caller, pools: Pools) -> Mapping[str, Agent]:
+    """Return the agents of *plan* by name.
+
+    Raises:
+        BadPlan: an agent is of the workspace, and the call came without a way back into it.
+
+    """
+    keys = {app.name: app for app in credentials.app_keys}
+    own = OWN_DIFY if credentials.dify_base_url is None else origin_of(credentials.dify_base_url)
+    agents: dict[str, Agent] = {}
+    faults: list[Fault] = []
+    for name, spec in plan.agents.items():
+        match spec.ref:
+            case CredentialAgent(name=known):
+                agents[name] = pools.agent(keys[known])
+            case _ if caller.session is None:
+                faults.append(_no_way_back(name))
+            case AppAgent(app_id=app_id):
+                apps, facts = caller.session.app, pools.workspace(credentials)
+                agents[name] = ReverseAgent(app_id, label=name, apps=apps, discovery=facts, host=own)
+            case ModelAgent(provider=provider, model=model, prompt=prompt):
+                models = caller.session.model
+                agents[name] = ModelAgentCaller(provider, model, prompt, label=name, models=models, host=own)
+    if faults:
+        raise BadPlan(in_words(faults))
+    return agents
+
+
+def _no_way_back(name: str) -> Fault:
+    fix = "Call the app by its key: add name = app-… to App keys in the plugin's credentials, and use that name."
+    return Fault(field=f"agents.{name}", problem="is an app or model of the workspace, out of reach here.", fix=fix)
