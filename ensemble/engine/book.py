@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Literal
 
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.messages import AgentMessage
+from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.runs import RunView
 from ensemble.rules.addresses import ABOUT, LEASES, run_hash, run_key_at
+from ensemble.rules.ending import cancel, ending_wants
 from ensemble.rules.exchange import Defaults, decide, wanted
 from ensemble.rules.log import run_log
 from ensemble.rules.records import About
@@ -59,17 +62,11 @@ class Book:
             UnknownRun: no such run was opened, or it was closed and forgotten.
 
         """
-        with self._lock:
-            now_ms = self._clock()
-            values = self._read(wanted(ask))
-            while True:
-                try:
-                    answer, changes = decide(ask, Snapshot(now_ms, values), self._defaults)
-                except NotRead as more:
-                    values |= self._read(more.addresses)
-                else:
-                    self._commit(changes, now_ms)
-                    return answer
+        return self._decide(lambda snapshot: decide(ask, snapshot, self._defaults), wanted(ask))
+
+    def cancel(self, run_id: str) -> RunStatus:
+        """Ask for a run's end; return how it stands then. Raises UnknownRun."""
+        return self._decide(partial(cancel, run_id), ending_wants(run_id))
 
     def run(self, run_id: str) -> RunView:
         """Return the run as it stands. Raises UnknownRun."""
@@ -80,6 +77,19 @@ class Book:
         """Return the run's messages in order. Raises UnknownRun."""
         with self._lock:
             return run_log(run_id, self._hashes.get(run_hash(run_id), {}))
+
+    def _decide[T](self, decision: Callable[[Snapshot], tuple[T, Changes]], addresses: Iterable[Address]) -> T:
+        with self._lock:
+            now_ms = self._clock()
+            values = self._read(addresses)
+            while True:
+                try:
+                    answer, changes = decision(Snapshot(now_ms, values))
+                except NotRead as more:
+                    values |= self._read(more.addresses)
+                else:
+                    self._commit(changes, now_ms)
+                    return answer
 
     def _read(self, addresses: Iterable[Address]) -> dict[Address, str | None]:
         values: dict[Address, str | None] = {}
@@ -100,7 +110,8 @@ class Book:
             fields = self._hashes.setdefault(key, {})
             fields[field] = str(int(fields.get(field, 0)) + delta)
         for key, ms in changes.expiries.items():
-            self._expiries[key] = now_ms + ms
+            if key in self._hashes:  # indexes have a time to live too, and are not kept here
+                self._expiries[key] = now_ms + ms
         for (key, run_id), score in changes.index.items():
             if key == LEASES:
                 self._closed.pop(run_id, None)

@@ -21,6 +21,7 @@ __all__ = [
     "run_at",
     "run_hash",
     "run_key_at",
+    "runs_of_trace",
     "step_at",
 ]
 
@@ -43,6 +44,11 @@ ATTEMPT = "attempt:"
 """Beginning of the fields with attempts (records.Attempt); the ticket follows."""
 STEP = "step:"
 """Beginning of the fields with results (the contract's StepResult); the step's id follows."""
+
+
+def runs_of_trace(trace_id: str) -> str:
+    """Return the key of a trace's index: the ids of its runs by the moment they were opened first, unix milliseconds."""
+    return f"runs:{trace_id}"
 
 
 def run_hash(run_id: str) -> str:

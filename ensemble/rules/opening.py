@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ensemble.contract.exchange import Exchange, OpenRun
 from ensemble.rules import lease
-from ensemble.rules.addresses import ABOUT, ANSWER, RUNS, STEPS, run_at, run_hash, run_key_at, step_at
+from ensemble.rules.addresses import ABOUT, ANSWER, RUNS, STEPS, run_at, run_hash, run_key_at, runs_of_trace, step_at
 from ensemble.rules.lease import Standing
 from ensemble.rules.losing import lose_open_attempts
 from ensemble.rules.problems import Conflict
@@ -46,6 +46,7 @@ def open_run(draft: Draft, ask: Exchange, opening: OpenRun, defaults: Defaults) 
         draft.put(run_at(run_id, STEPS), Steps(steps=opening.steps).model_dump_json())
         draft.expire(index.key, OPEN_TTL_MS)
         draft.expire(run_hash(run_id), OPEN_TTL_MS)
+        draft.expire(runs_of_trace(_trace_of(draft, run_id)), OPEN_TTL_MS)
     return standing, work
 
 
@@ -53,6 +54,11 @@ def _run(draft: Draft, run_id: str) -> Run | None:
     draft.snapshot.require((run_at(run_id), run_at(run_id, ABOUT), *counters_at(run_id)))
     text = draft.text(run_at(run_id))
     return None if text is None else Run.model_validate_json(text)
+
+
+def _trace_of(draft: Draft, run_id: str) -> str:
+    """Return the trace a run was opened in first, which it stays in whoever opens it again."""
+    return About.model_validate_json(draft.text(run_at(run_id, ABOUT)) or "").trace_id
 
 
 def _with_terms(run: Run, opening: OpenRun) -> Run:
@@ -72,6 +78,7 @@ def _begin(work: Working, opening: OpenRun) -> None:
     )
     work.draft.put(run_at(work.run_id, ABOUT), about.model_dump_json())
     work.draft.rank(RUNS, work.run_id, work.now_ms)
+    work.draft.rank(runs_of_trace(opening.trace_id), work.run_id, work.now_ms)
 
 
 def _next_epoch(work: Working, owner: str, opening: OpenRun, lease_ms: int) -> None:
