@@ -19,7 +19,7 @@ from ensemble.plan.model import Limits
 from ensemble.plan.source import parse_text
 from plugin.errors import BadParameters, in_words
 
-__all__ = ["LIMITS", "PARAMETERS", "OrchestratorParameters", "read_parameters"]
+__all__ = ["LIMITS", "PARAMETERS", "OrchestratorParameters", "Reader", "read_parameters"]
 
 PARAMETERS = (
     "task", "pattern", "agents", "plan", "inputs", "synthesizer", "run_key", "trace_id", "limits", "on_failure",
@@ -61,7 +61,7 @@ def read_parameters(raw: Mapping[str, Any]) -> OrchestratorParameters:
         BadParameters: something can't be read; the text names every field concerned.
 
     """
-    reader = _Reader(raw)
+    reader = Reader(raw)
     read = OrchestratorParameters(
         task=reader.task(),
         pattern=reader.text("pattern"),
@@ -79,7 +79,7 @@ def read_parameters(raw: Mapping[str, Any]) -> OrchestratorParameters:
     return read
 
 
-class _Reader:
+class Reader:
     """Takes one value after the other and gathers what is wrong with them."""
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
@@ -95,7 +95,7 @@ class _Reader:
             value = json.dumps(value, ensure_ascii=False, default=str)
         text = str(value).encode("utf-8", "replace").decode().strip()
         if len(text) > MAX_TEXT_CHARS:
-            self._blame(name, f"is {len(text):,} characters long.", f"At most {MAX_TEXT_CHARS:,} are taken.")
+            self.blame(name, f"is {len(text):,} characters long.", f"At most {MAX_TEXT_CHARS:,} are taken.")
             return None
         return text or None
 
@@ -109,7 +109,7 @@ class _Reader:
     def task(self) -> str:
         task = self.text("task")
         if task is None and "task" not in {fault.field for fault in self.faults}:
-            self._blame("task", "is empty.", "Say what the team shall do.")
+            self.blame("task", "is empty.", "Say what the team shall do.")
         return task or ""
 
     def inputs(self) -> Mapping[str, Any]:
@@ -122,26 +122,26 @@ class _Reader:
         if value is None:
             return {}
         if not isinstance(value, Mapping):
-            self._blame("inputs", "is not an object.", 'Write JSON or YAML such as {"company": "ACME"}.')
+            self.blame("inputs", "is not an object.", 'Write JSON or YAML such as {"company": "ACME"}.')
             return {}
         return {str(key): each for key, each in value.items()}
 
     def run_key(self) -> str | None:
         key = self.text("run_key")
         if key is not None and len(key) > _RUN_KEY_CHARS:
-            self._blame("run_key", f"is {len(key):,} characters long.", f"At most {_RUN_KEY_CHARS} are taken.")
+            self.blame("run_key", f"is {len(key):,} characters long.", f"At most {_RUN_KEY_CHARS} are taken.")
         return key
 
     def trace_id(self) -> str:
         trace_id = self.text("trace_id") or ""
         if trace_id and not _TRACE_ID.fullmatch(trace_id):
-            self._blame("trace_id", "holds other characters.", "Use 1-128 letters, digits, - and _, or leave it empty.")
+            self.blame("trace_id", "holds other characters.", "Use 1-128 letters, digits, - and _, or leave it empty.")
         return trace_id
 
     def on_failure(self) -> str:
         choice = self.text("on_failure") or _ON_FAILURE[0]
         if choice not in _ON_FAILURE:
-            self._blame("on_failure", f"knows no {choice[:64]!r}.", f"Write {' or '.join(_ON_FAILURE)}.")
+            self.blame("on_failure", f"knows no {choice[:64]!r}.", f"Write {' or '.join(_ON_FAILURE)}.")
         return choice
 
     def limits(self) -> Limits:
@@ -150,7 +150,7 @@ class _Reader:
         if isinstance(value, str):
             found = _pairs(value) or _parsed("limits", value, [])
         if not isinstance(found, Mapping):
-            self._blame("limits", "can't be read.", "Write it like max_parallel: 4, timeout: 300, max_tokens: 50000.")
+            self.blame("limits", "can't be read.", "Write it like max_parallel: 4, timeout: 300, max_tokens: 50000.")
             return Limits()
         given = {str(name): each for name, each in found.items() if each not in (None, "")}
         numbers = {name: self._number(name, each) for name, each in given.items() if self._is_limit(name)}
@@ -159,7 +159,7 @@ class _Reader:
 
     def _is_limit(self, name: str) -> bool:
         if name not in LIMITS:
-            self._blame("limits", f"knows no {name[:64]!r}.", f"It knows {', '.join(LIMITS)}.")
+            self.blame("limits", f"knows no {name[:64]!r}.", f"It knows {', '.join(LIMITS)}.")
         return name in LIMITS
 
     def _number(self, name: str, value: Any) -> Any:
@@ -171,11 +171,11 @@ class _Reader:
         whole = name != "timeout"
         if not 0 < number <= LIMITS[name] or (whole and number != int(number)):
             fix = f"Write a {'whole number' * whole or 'number'} above 0, at most {LIMITS[name]:,}."
-            self._blame(f"limits.{name}", f"can't be {str(value)[:64]!r}.", fix)
+            self.blame(f"limits.{name}", f"can't be {str(value)[:64]!r}.", fix)
             return None
         return int(number) if whole else number
 
-    def _blame(self, name: str, problem: str, fix: str) -> None:
+    def blame(self, name: str, problem: str, fix: str) -> None:
         self.faults.append(Fault(field=name, problem=problem, fix=fix))
 
 

@@ -24,7 +24,7 @@ from plugin.errors import BadPlan, UnknownAgent, in_words
 from plugin.limiting import allowance
 from plugin.parameters import OrchestratorParameters, read_parameters
 
-__all__ = ["LOCAL_MODE", "Caller", "orchestrate", "run_request"]
+__all__ = ["LOCAL_MODE", "Caller", "context_for", "ledger_for", "orchestrate", "run_request"]
 
 LOCAL_MODE = (
     "No sidecar is configured: the run is kept in this process only. It can't be resumed, breakers and budgets do not "
@@ -45,8 +45,8 @@ def orchestrate(
     """
     saved = read_credentials(credentials)
     request = run_request(read_parameters(parameters), saved, caller, pools)
-    ledger = _ledger(saved, pools)
-    report = yield from run(request, ledger=ledger, runner=GreenletRunner(), context=_context(saved, pools))
+    ledger = ledger_for(saved, pools)
+    report = yield from run(request, ledger=ledger, runner=GreenletRunner(), context=context_for(saved, pools))
     if isinstance(ledger, FallbackLedger):
         report = replace(report, warnings=(*report.warnings, *ledger.warnings))
     return report
@@ -97,7 +97,7 @@ def _plan(parameters: OrchestratorParameters, credentials: Credentials) -> Plan:
         raise (UnknownAgent if unknown else BadPlan)(in_words(error.faults)) from None
 
 
-def _ledger(credentials: Credentials, pools: Pools) -> Ledger:
+def ledger_for(credentials: Credentials, pools: Pools) -> Ledger:
     """Return the sidecar, with this process's book behind it, or the book alone."""
     book = pools.book(credentials)
     if credentials.sidecar is None:
@@ -105,7 +105,7 @@ def _ledger(credentials: Credentials, pools: Pools) -> Ledger:
     return FallbackLedger(pools.sidecar(credentials.sidecar), book, pools.absence(credentials.sidecar))
 
 
-def _context(credentials: Credentials, pools: Pools) -> Context:
+def context_for(credentials: Credentials, pools: Pools) -> Context:
     """Return who keeps what is carried within its limits: the sidecar, which counts, else this process."""
     if credentials.sidecar is None:
         return ESTIMATED
