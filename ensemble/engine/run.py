@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import random
 import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 
 from ensemble.agents.port import Reply
 from ensemble.contract.exchange import Admission, CloseRun, Decision, ExchangeAnswer, Role
@@ -17,7 +19,7 @@ from ensemble.engine.errors import RunTakenOver
 from ensemble.engine.events import Event, Progress, Report
 from ensemble.engine.following import follow
 from ensemble.engine.hosts import HOSTS, Hosts
-from ensemble.engine.ports import Context, Ledger, Runner
+from ensemble.engine.ports import Context, Ledger, LedgerUnavailable, Runner
 from ensemble.engine.preparing import scope_of
 from ensemble.engine.reporting import replayed_report, report, run_status
 from ensemble.engine.request import RunRequest
@@ -34,7 +36,7 @@ __all__ = ["run"]
 HEARTBEAT_S = 30.0
 """Something is told at least this often: Dify and those who watch must not take silence for death."""
 RENEW_S = 10.0
-"""An idle engine renews its lease this often."""
+"""An idle engine renews its lease this often, or three times a lease where that is shorter."""
 GRACE_S = 0.1
 """How long past its deadline a call may still report its own end, which says more than ours."""
 
@@ -111,7 +113,7 @@ class _Engine:
 
     def _open(self) -> Generator[Event, None, Report | None]:
         """Open the run, or follow whoever has it; return the answer if it was given before."""
-        answer = self.teller.open(self.scheduler.prepared)
+        answer = self._ask_to_open()
         while answer.run.role is Role.FOLLOWER:
             self.scheduler.step_back()  # the owner may need the very places we hold
             run_id = answer.run.run_id
@@ -119,17 +121,28 @@ class _Engine:
             if stored is not None:
                 return replayed_report(self.state, run_id, stored)
             self.scheduler.advance()
-            answer = self.teller.open(self.scheduler.prepared)
+            with contextlib.suppress(LedgerUnavailable):  # then it follows on: only the ledger knows if the owner lives
+                answer = self._ask_to_open()
         if answer.run.role is Role.FINISHED and answer.stored is not None:
             return replayed_report(self.state, answer.run.run_id, answer.stored)
         self._accept(answer)
         return None
 
+    def _ask_to_open(self) -> ExchangeAnswer:
+        answer = self.teller.open(self.scheduler.prepared)
+        self.state.trace_id = answer.run.trace_id or self.state.trace_id  # a run keeps the trace it began in
+        return answer
+
     def _accept(self, answer: ExchangeAnswer) -> None:
         """Do what the ledger says."""
-        if answer.run.role is not Role.OWNER:
+        if answer.run.role in (Role.SUPERSEDED, Role.FOLLOWER):
+            self._book_what_is_out()
             raise RunTakenOver(RunTakenOver.__doc__)
         self.state.run_id, self.state.epoch = answer.run.run_id, answer.run.epoch
+        self.state.lease_s = answer.run.lease_ms / 1000 or self.state.lease_s
+        if answer.run.cancelled or answer.run.role is Role.FINISHED:
+            self._cut_short(RunStatus.CANCELLED, "The run was cancelled from outside.")
+            return
         for result in answer.kept:
             step = self.state.steps.get(result.step)
             if step is not None and step.phase is not Phase.DONE:
@@ -139,6 +152,15 @@ class _Engine:
             step = next((s for s in self.state.in_phase(Phase.ASKING) if s.ticket == admission.ticket), None)
             if step is not None:
                 self._follow(step, admission)
+
+    def _book_what_is_out(self) -> None:
+        """End the calls of a run that is somebody else's now, and book what they may have used."""
+        self._hear_all()
+        for step in list(self.state.in_phase(Phase.RUNNING)):
+            self._give_up(step, Reply(outcome=Outcome.CANCELLED, message="Another call took the run over."))
+        if self.state.settle:
+            with contextlib.suppress(LedgerUnavailable):  # they are booked at their estimate then
+                self.teller.exchange({})
 
     def _keep(self, step: StepRun, name: str) -> None:
         if step.phase is Phase.ASKING:
@@ -167,7 +189,8 @@ class _Engine:
         again = f", attempt {step.attempts + 1}" if step.attempts else ""
         self.state.say(f"{name} started ({step.step.agent}{again})")
         agent = self.state.request.agents[step.step.agent]
-        self.calls.start(step, agent, self.scheduler.prepared[name], min(own, left), cut_by_run=left < own)
+        call = replace(self.scheduler.prepared[name], trace_id=self.state.trace_id)
+        self.calls.start(step, agent, call, min(own, left), cut_by_run=left < own)
 
     def _refused(self, step: StepRun, admission: Admission) -> None:
         """End a step the ledger won't let out; if it was tried before, what went wrong then is the better story."""
@@ -186,7 +209,7 @@ class _Engine:
 
     def _has_news(self) -> bool:
         state = self.state
-        renew = time.monotonic() - self.teller.last_s >= RENEW_S
+        renew = time.monotonic() >= self._renewal_s()
         return bool(state.settle or state.ended or renew or next(state.in_phase(Phase.ASKING), None))
 
     def _tell(self) -> Generator[Event, None, None]:
@@ -201,14 +224,21 @@ class _Engine:
 
     def _listen(self) -> None:
         """Wait until a call has something to say or something is due; take in all there is."""
-        due = min(self.scheduler.next_due_s() + GRACE_S, self.teller.last_s + RENEW_S, self.told_s + HEARTBEAT_S)
-        try:
+        due = min(self.scheduler.next_due_s() + GRACE_S, self._renewal_s(), self.told_s + HEARTBEAT_S)
+        with contextlib.suppress(queue.Empty):
             self._take_in(self.calls.inbox.get(timeout=max(0.0, due - time.monotonic())))
+        self._hear_all()
+        self.scheduler.wake(time.monotonic())
+
+    def _hear_all(self) -> None:
+        """Take in what has been said, without waiting for more."""
+        with contextlib.suppress(queue.Empty):
             while True:
                 self._take_in(self.calls.inbox.get_nowait())
-        except queue.Empty:
-            pass
-        self.scheduler.wake(time.monotonic())
+
+    def _renewal_s(self) -> float:
+        """Return when the lease wants renewing, by the monotonic clock."""
+        return self.teller.last_s + min(RENEW_S, self.state.lease_s / 3)
 
     def _take_in(self, item: Replied | PlaceGiven) -> None:
         if isinstance(item, PlaceGiven):

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from uuid import uuid4
 
-from ensemble.contract.exchange import Settlement
+from ensemble.contract.exchange import LEASE_MS, Settlement
 from ensemble.contract.results import StepResult
 from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.ports import Context
@@ -30,6 +30,8 @@ class RunState:
         self.owner = uuid4().hex
         self.trace_id = request.trace_id or uuid4().hex
         self.epoch: int | None = None
+        self.lease_s = LEASE_MS / 1000
+        """How long the ledger leaves the run ours without a word, as last told."""
         self.started_s = time.monotonic()
         self.deadline_s = self.started_s + request.timeout_s
         self.steps = {step.id: StepRun(step) for step in request.plan.steps}

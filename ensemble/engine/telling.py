@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from ensemble.agents.port import Call
 from ensemble.contract.exchange import (
     CONTENT_HEAD,
-    LEASE_MS,
     AdmissionAsk,
     CloseRun,
     Exchange,
@@ -22,8 +21,6 @@ from ensemble.engine.steps import Phase
 from ensemble.plan.fingerprint import fingerprint
 
 __all__ = ["Teller"]
-
-_LEASE_S = LEASE_MS / 1000
 
 
 class Teller:
@@ -91,7 +88,7 @@ class Teller:
 
     def _holding(self) -> tuple[str, ...]:
         """Name the open tickets once the lease may have lapsed, so that the ledger takes them up again."""
-        if time.monotonic() - self.last_s < _LEASE_S:
+        if time.monotonic() - self.last_s < self._state.lease_s:
             return ()
         return tuple(step.ticket for step in self._state.in_phase(Phase.RUNNING))
 
