@@ -107,12 +107,14 @@ class Reader:
         return self.text(name)
 
     def task(self) -> str:
+        """Return what shall be done; a fault where there is nothing."""
         task = self.text("task")
         if task is None and "task" not in {fault.field for fault in self.faults}:
             self.blame("task", "is empty.", "Say what the team shall do.")
         return task or ""
 
     def inputs(self) -> Mapping[str, Any]:
+        """Return the inputs by name."""
         value = self.structure("inputs")
         if isinstance(value, str):
             blamed = len(self.faults)
@@ -127,24 +129,28 @@ class Reader:
         return {str(key): each for key, each in value.items()}
 
     def run_key(self) -> str | None:
+        """Return what the caller calls this run by."""
         key = self.text("run_key")
         if key is not None and len(key) > _RUN_KEY_CHARS:
             self.blame("run_key", f"is {len(key):,} characters long.", f"At most {_RUN_KEY_CHARS} are taken.")
         return key
 
     def trace_id(self) -> str:
+        """Return the trace to join, empty for a new one."""
         trace_id = self.text("trace_id") or ""
         if trace_id and not _TRACE_ID.fullmatch(trace_id):
             self.blame("trace_id", "holds other characters.", "Use 1-128 letters, digits, - and _, or leave it empty.")
         return trace_id
 
     def on_failure(self) -> str:
+        """Return one of the two choices."""
         choice = self.text("on_failure") or _ON_FAILURE[0]
         if choice not in _ON_FAILURE:
             self.blame("on_failure", f"knows no {choice[:64]!r}.", f"Write {' or '.join(_ON_FAILURE)}.")
         return choice
 
     def limits(self) -> Limits:
+        """Return the limits, each None where it is not given."""
         value = self.structure("limits")
         found = value or {}
         if isinstance(value, str):
@@ -176,6 +182,7 @@ class Reader:
         return int(number) if whole else number
 
     def blame(self, name: str, problem: str, fix: str) -> None:
+        """Take down what is wrong with a parameter, and what to do."""
         self.faults.append(Fault(field=name, problem=problem, fix=fix))
 
 
