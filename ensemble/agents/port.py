@@ -36,6 +36,8 @@ class Call:
     """A conversation to go on with; None begins a new one."""
     stream: bool | None = None
     """Whether the text is wanted as it comes (see :meth:`CallScope.text`); None: as the transport likes it best."""
+    memory: str = ""
+    """What the agent remembers by, the caller's conversation or the run; empty for agents without a memory."""
     asked: bool = False
     """Whether *query* is the step's own rather than the task."""
     outputs: Mapping[str, str] = field(default_factory=dict)

@@ -69,7 +69,7 @@ class ServiceApiAgent:
         if isinstance(prepared, Reply):
             return self._finished(prepared, scope)
         facts, given = prepared
-        streaming = call.stream or facts.mode in _STREAMING_MODES or self._discovery.streams_only(self._identity)
+        streaming = bool(call.stream) or facts.mode in _STREAMING_MODES or self._discovery.streams_only(self._identity)
         reply, verdict = self._run(facts.mode, call, given, scope, trace, streaming=streaming)
         if verdict is not None and verdict.needs_streaming and not streaming:
             self._discovery.remember_streaming(self._identity)

@@ -12,7 +12,7 @@ from ensemble.contract.plain import plain
 from ensemble.engine.ports import Job, Runner
 from ensemble.engine.steps import Flight, Phase, StepRun
 
-__all__ = ["Calls", "PlaceGiven", "Replied"]
+__all__ = ["Calls", "PlaceGiven", "Replied", "Said"]
 
 GIVE_UP_S = 1.0
 """How long a cancelled call may take to end before it is abandoned."""
@@ -35,12 +35,21 @@ class PlaceGiven:
     host: str
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A call's agent said a piece of its answer."""
+
+    step: str
+    ticket: str
+    piece: str
+
+
 class Calls:
     """Runs calls beside the engine; what they have to say arrives in :attr:`inbox`."""
 
     def __init__(self, runner: Runner) -> None:
         """Begin with no call out."""
-        self.inbox: queue.SimpleQueue[Replied | PlaceGiven] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[Replied | PlaceGiven | Said] = queue.SimpleQueue()
         self._runner = runner
         self._ending: list[tuple[Job, float]] = []
         self._out: list[Flight] = []
@@ -48,7 +57,7 @@ class Calls:
     def start(self, step: StepRun, agent: Agent, call: Call, timeout_s: float, *, cut_by_run: bool) -> None:
         """Send *step*'s call on its way; it may take *timeout_s*."""
         ticket, name = step.ticket, step.step.id
-        scope = CallScope(timeout_s)
+        scope = CallScope(timeout_s, lambda piece: self.inbox.put(Said(name, ticket, piece)))
         now = time.monotonic()
         flight = Flight(ticket, scope, started_s=now, ends_s=now + timeout_s, cut_by_run=cut_by_run)
 

@@ -17,8 +17,7 @@ __all__ = ["applies", "prepare", "scope_of"]
 
 def scope_of(state: RunState) -> Scope:
     """Return what templates can see now: the task, the run's inputs and the results so far."""
-    results = {result.step: result for result in state.results()}
-    return Scope(task=state.request.task, inputs=state.request.inputs, steps=results)
+    return Scope(task=state.request.task, inputs=state.request.inputs, steps=state.by_step)
 
 
 def applies(state: RunState, step: Step) -> bool:
@@ -49,8 +48,11 @@ def prepare(state: RunState, step: Step) -> Call:
         inputs=None if step.inputs is None else _filled(state, dict(step.inputs), scope),
         fixed_inputs=_filled(state, dict(spec.inputs), scope),
         run_inputs=state.request.inputs,
+        files=state.request.files,
         user=f"ens-{state.request.user}",
         trace_id=state.trace_id,
+        asked=step.query is not None,
+        outputs={output.name: output.type for output in step.outputs},
     )
 
 

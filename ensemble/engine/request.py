@@ -27,6 +27,10 @@ class RunRequest:
     """The agents by their names in the plan."""
     task: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[Mapping[str, Any], ...] = ()
+    """Given along to every agent, in the form of the Service API."""
+    conversation: str = ""
+    """The caller's conversation, by which agents with a memory remember; empty: each run for itself."""
     user: str = "anonymous"
     """The caller's user id; agents see ``ens-<user>``."""
     run_key: str | None = None

@@ -13,10 +13,10 @@ from ensemble.agents.port import Reply
 from ensemble.contract.exchange import Admission, CloseRun, Decision, ExchangeAnswer, Role
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
 from ensemble.contract.results import ErrorInfo
-from ensemble.engine.calls import Calls, PlaceGiven, Replied
+from ensemble.engine.calls import Calls, PlaceGiven, Replied, Said
 from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.errors import RunTakenOver
-from ensemble.engine.events import Event, Progress, Report
+from ensemble.engine.events import Event, Report
 from ensemble.engine.following import follow
 from ensemble.engine.hosts import HOSTS, Hosts
 from ensemble.engine.ports import Context, Ledger, LedgerUnavailable, Runner
@@ -27,6 +27,7 @@ from ensemble.engine.scheduler import Scheduler
 from ensemble.engine.settling import Settling
 from ensemble.engine.state import RunState
 from ensemble.engine.steps import MESSAGE_LIMIT, Flight, Phase, StepRun
+from ensemble.engine.streaming import Streaming
 from ensemble.engine.telling import Teller
 from ensemble.plan.answer import compose
 from ensemble.plan.joins import SkipReason
@@ -37,6 +38,8 @@ HEARTBEAT_S = 30.0
 """Something is told at least this often: Dify and those who watch must not take silence for death."""
 RENEW_S = 10.0
 """An idle engine renews its lease this often, or three times a lease where that is shorter."""
+MOST_AT_ONCE = 10_000
+"""How much of what calls have to say is taken in before it is told and deadlines are looked at."""
 GRACE_S = 0.1
 """How long past its deadline a call may still report its own end, which says more than ours."""
 
@@ -83,6 +86,9 @@ class _Engine:
         self.scheduler = Scheduler(self.state, self.calls, hosts)
         self.settling = Settling(self.state, chance)
         self.teller = Teller(self.state, ledger)
+        self.streaming = Streaming(self.state)
+        self.judged = 0
+        """How many steps had left *pending* when it was last looked at what is still needed."""
         self.cut: RunStatus | None = None
         """Why the run was ended before its steps were."""
         self.told_s = time.monotonic()
@@ -148,15 +154,16 @@ class _Engine:
             if step is not None and step.phase is not Phase.DONE:
                 self._keep(step, result.step)
                 step.finish(result)
+        asking = {step.ticket: step for step in self.state.in_phase(Phase.ASKING)}
         for admission in answer.admissions:
-            step = next((s for s in self.state.in_phase(Phase.ASKING) if s.ticket == admission.ticket), None)
-            if step is not None:
+            step = asking.get(admission.ticket)
+            if step is not None and step.phase is Phase.ASKING:
                 self._follow(step, admission)
 
     def _book_what_is_out(self) -> None:
         """End the calls of a run that is somebody else's now, and book what they may have used."""
         self._hear_all()
-        for step in list(self.state.in_phase(Phase.RUNNING)):
+        for step in self.state.in_phase(Phase.RUNNING):
             self._give_up(step, Reply(outcome=Outcome.CANCELLED, message="Another call took the run over."))
         if self.state.settle:
             with contextlib.suppress(LedgerUnavailable):  # they are booked at their estimate then
@@ -189,7 +196,13 @@ class _Engine:
         again = f", attempt {step.attempts + 1}" if step.attempts else ""
         self.state.say(f"{name} started ({step.step.agent}{again})")
         agent = self.state.request.agents[step.step.agent]
-        call = replace(self.scheduler.prepared[name], trace_id=self.state.trace_id)
+        remembers = self.state.request.plan.spec(step.step).memory
+        call = replace(
+            self.scheduler.prepared[name],
+            trace_id=self.state.trace_id,
+            stream=self.streaming.wish(step),
+            memory=(self.state.request.conversation or self.state.run_id) if remembers else "",
+        )
         self.calls.start(step, agent, call, min(own, left), cut_by_run=left < own)
 
     def _refused(self, step: StepRun, admission: Admission) -> None:
@@ -210,17 +223,17 @@ class _Engine:
     def _has_news(self) -> bool:
         state = self.state
         renew = time.monotonic() >= self._renewal_s()
-        return bool(state.settle or state.ended or renew or next(state.in_phase(Phase.ASKING), None))
+        return bool(state.settle or state.ended or renew or state.phases.count(Phase.ASKING))
 
     def _tell(self) -> Generator[Event, None, None]:
         """Yield what there is to say, or that we are still here."""
         now = time.monotonic()
-        if not self.state.lines and now - self.told_s >= HEARTBEAT_S:
+        if not self.state.news and now - self.told_s >= HEARTBEAT_S:
             running = ", ".join(step.step.id for step in self.state.in_phase(Phase.RUNNING)) or "nothing yet"
             self.state.say(f"still running: {running}")
-        while self.state.lines:
+        while self.state.news:
             self.told_s = now
-            yield Progress(self.state.lines.popleft())
+            yield self.state.news.popleft()
 
     def _listen(self) -> None:
         """Wait until a call has something to say or something is due; take in all there is."""
@@ -233,14 +246,14 @@ class _Engine:
     def _hear_all(self) -> None:
         """Take in what has been said, without waiting for more."""
         with contextlib.suppress(queue.Empty):
-            while True:
+            for _ in range(MOST_AT_ONCE):
                 self._take_in(self.calls.inbox.get_nowait())
 
     def _renewal_s(self) -> float:
         """Return when the lease wants renewing, by the monotonic clock."""
         return self.teller.last_s + min(RENEW_S, self.state.lease_s / 3)
 
-    def _take_in(self, item: Replied | PlaceGiven) -> None:
+    def _take_in(self, item: Replied | PlaceGiven | Said) -> None:
         if isinstance(item, PlaceGiven):
             self.scheduler.given(item)
             return
@@ -248,6 +261,9 @@ class _Engine:
         flight = step.flight
         if flight is None or flight.ticket != item.ticket:
             return  # given up before it spoke
+        if isinstance(item, Said):
+            self.streaming.hear(step, item.ticket, item.piece)
+            return
         self.calls.landed(flight)
         self.scheduler.leave_place(step)
         self._settle(step, flight, item.reply)
@@ -258,6 +274,7 @@ class _Engine:
             reply = Reply(
                 outcome=Outcome.CANCELLED, message="The run's deadline passed while it ran.", usage=reply.usage
             )
+        self.streaming.end(step)
         self.settling.settle(step, flight, reply, final=self.cut is not None)
         if out_of_time:
             self._time_is_up()
@@ -266,7 +283,7 @@ class _Engine:
 
     def _keep_deadlines(self) -> None:
         now = time.monotonic()
-        for step in list(self.state.in_phase(Phase.RUNNING)):
+        for step in self.state.in_phase(Phase.RUNNING):
             if step.flight is not None and not step.flight.cut_by_run and now >= step.flight.ends_s + GRACE_S:
                 seconds = step.flight.ends_s - step.flight.started_s
                 message = f"No answer within its timeout of {seconds:g} s."
@@ -286,7 +303,10 @@ class _Engine:
 
     def _drop_unneeded(self) -> None:
         """End what still runs for a join (any, quorum) that was met without it, unless the answer needs it."""
-        for step in list(self.state.in_phase(Phase.READY, Phase.QUEUED, Phase.DELAYED, Phase.RUNNING)):
+        if self.judged == self.state.phases.departures:
+            return
+        self.judged = self.state.phases.departures
+        for step in self.state.in_phase(Phase.READY, Phase.QUEUED, Phase.DELAYED, Phase.RUNNING):
             if not self.scheduler.needed(step):
                 flight = step.flight
                 if flight is not None:
@@ -303,9 +323,9 @@ class _Engine:
             return
         self.cut = status
         self.state.say(why)
-        for step in list(self.state.in_phase(Phase.RUNNING)):
+        for step in self.state.in_phase(Phase.RUNNING):
             self._give_up(step, Reply(outcome=Outcome.CANCELLED, message=why))
-        for step in list(self.state.steps.values()):
+        for step in self.state.steps.values():
             if step.phase is not Phase.DONE:
                 if step.phase is Phase.ASKING:
                     self.scheduler.leave_place(step)
@@ -320,6 +340,7 @@ class _Engine:
         left_out = [step.step.id for step in state.steps.values() if step.skipped is SkipReason.CONDITION]
         answer, warnings = compose(state.request.plan, scope_of(state), left_out)
         state.warn(*warnings)
+        self.streaming.judge(answer)
         closing = self.teller.exchange({}, CloseRun(status=status, answer=answer, warnings=state.warnings))
         if closing.run.role is not Role.OWNER:
             raise RunTakenOver(RunTakenOver.__doc__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 
 from ensemble.agents.port import Call
@@ -32,14 +33,19 @@ class Scheduler:
         """What each step that is ready gives its agent."""
         plan = state.request.plan
         self._read_by_output = {reference.head for reference in references(plan.output)}
+        self._fresh: deque[StepRun] = deque(state.steps.values())
+        """Steps whose join has to be judged: all at first, then those that wait for one that has ended."""
 
     def advance(self) -> None:
         """Start whatever may start now."""
         self._meet_joins()
-        for step in list(self._state.in_phase(Phase.READY)):
+        if self._state.active() >= self._state.request.max_parallel:
+            return
+        for step in self._state.in_phase(Phase.READY):
             if self._state.active() >= self._state.request.max_parallel:
                 return
-            self._find_place(step)
+            if not self._must_wait_its_turn(step):
+                self._find_place(step)
 
     def wake(self, now: float) -> None:
         """Put the steps whose moment has come back in line."""
@@ -78,7 +84,7 @@ class Scheduler:
         for item in _drain(self._calls):
             if isinstance(item, PlaceGiven):
                 self._hosts.leave(item.host)
-        for step in list(self._state.in_phase(Phase.ASKING, Phase.QUEUED)):
+        for step in self._state.in_phase(Phase.ASKING, Phase.QUEUED):
             if step.phase is Phase.ASKING:
                 self.leave_place(step)
             step.phase = Phase.READY
@@ -90,6 +96,15 @@ class Scheduler:
         if not dependents or name == plan.synthesizer or name in self._read_by_output:
             return True
         return not all(_took_over(self._state.steps[after]) for after in dependents)
+
+    def _must_wait_its_turn(self, step: StepRun) -> bool:
+        """Whether *step* would speak in a conversation that another call of this run is speaking in."""
+        plan, agents = self._state.request.plan, self._state.request.agents
+        if not plan.spec(step.step).memory:
+            return False
+        identity = agents[step.step.agent].identity
+        busy = self._state.in_phase(Phase.QUEUED, Phase.ASKING, Phase.RUNNING)
+        return any(plan.spec(b.step).memory and agents[b.step.agent].identity == identity for b in busy)
 
     def _host(self, step: StepRun) -> str:
         return self._state.request.agents[step.step.agent].host
@@ -103,18 +118,23 @@ class Scheduler:
 
     def _meet_joins(self) -> None:
         """Judge every pending step; a skip may decide the next one, so go on until nothing changes."""
-        changed = True
-        while changed:
-            changed = False
-            for step in list(self._state.in_phase(Phase.PENDING)):
-                verdict = join_verdict(step.step.join, map(self._standing, step.step.depends_on))
-                if verdict.decision is Decision.WAIT:
-                    continue
-                changed = True
-                if verdict.decision is Decision.SKIPPED:
-                    self._skip(step, verdict.why or SkipReason.UPSTREAM_FAILED)
-                else:
-                    self._make_ready(step)
+        while True:
+            for ended in self._state.phases.newly_ended():
+                after = self._state.request.plan.dependents(ended.step.id)
+                self._fresh.extend(self._state.steps[name] for name in after)
+            if not self._fresh:
+                return
+            while self._fresh:
+                self._judge(self._fresh.popleft())
+
+    def _judge(self, step: StepRun) -> None:
+        if step.phase is not Phase.PENDING:
+            return
+        verdict = join_verdict(step.step.join, map(self._standing, step.step.depends_on))
+        if verdict.decision is Decision.SKIPPED:
+            self._skip(step, verdict.why or SkipReason.UPSTREAM_FAILED)
+        elif verdict.decision is not Decision.WAIT:
+            self._make_ready(step)
 
     def _standing(self, name: str) -> Standing:
         before = self._state.steps[name]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from ensemble.agents.port import Reply
 from ensemble.contract.exchange import Settlement
 from ensemble.contract.outcomes import Outcome, StepStatus
-from ensemble.contract.results import ErrorInfo, StepResult
+from ensemble.contract.results import ErrorInfo, StepResult, Usage
 from ensemble.engine.retry import next_try
 from ensemble.engine.state import RunState
 from ensemble.engine.steps import MESSAGE_LIMIT, Flight, Phase, StepRun, status_of
@@ -28,6 +29,7 @@ class Settling:
         """Book *reply* as the end of *flight*; unless *final*, a retry may follow."""
         now = time.monotonic()
         self._state.warn(*(f"{step.step.id}: {warning}" for warning in reply.warnings))
+        reply = replace(reply, usage=_known_usage(reply))
         step.book(reply.usage)
         error = None if reply.outcome is Outcome.SUCCEEDED else _error_of(reply)
         result = self._result(step, reply, error, now, final=final)
@@ -85,6 +87,14 @@ class Settling:
             return None
         self._state.say(f"{name} {reply.outcome}: {error.message}")
         return step.ended(status_of(reply.outcome), self._state.started_s, now, error=error)
+
+
+def _known_usage(reply: Reply) -> Usage:
+    """Return what *reply* used; one that surely never ran used nothing, which is known without being told."""
+    never_ran = not reply.sent or reply.outcome in (Outcome.REJECTED, Outcome.MISCONFIGURED)
+    if reply.usage.tokens is None and never_ran and reply.outcome is not Outcome.SUCCEEDED:
+        return reply.usage.model_copy(update={"tokens": 0})
+    return reply.usage
 
 
 def _error_of(reply: Reply) -> ErrorInfo:

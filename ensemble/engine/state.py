@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Mapping
 from uuid import uuid4
 
 from ensemble.contract.exchange import LEASE_MS, Settlement
 from ensemble.contract.results import StepResult
 from ensemble.engine.carrying import ESTIMATED
+from ensemble.engine.events import Event, Progress
+from ensemble.engine.phases import Phases
 from ensemble.engine.ports import Context
 from ensemble.engine.request import RunRequest
 from ensemble.engine.steps import Phase, StepRun
 
 __all__ = ["RunState"]
 
-_ACTIVE = frozenset({Phase.QUEUED, Phase.ASKING, Phase.RUNNING})
+_ACTIVE = (Phase.QUEUED, Phase.ASKING, Phase.RUNNING)
 
 
 class RunState:
@@ -37,7 +39,8 @@ class RunState:
         self.steps = {step.id: StepRun(step) for step in request.plan.steps}
         self.settle: list[Settlement] = []
         self.ended: list[StepResult] = []
-        self.lines: deque[str] = deque()
+        self.phases = Phases(self.steps.values())
+        self.news: deque[Event] = deque()
         self._warnings: dict[str, None] = dict.fromkeys((*request.plan.warnings, *request.warnings))
 
     @property
@@ -51,19 +54,24 @@ class RunState:
 
     def say(self, line: str) -> None:
         """Tell those who watch."""
-        self.lines.append(f"[{time.monotonic() - self.started_s:6.2f} s] {line}")
+        self.news.append(Progress(f"[{time.monotonic() - self.started_s:6.2f} s] {line}"))
 
-    def in_phase(self, *phases: Phase) -> Iterator[StepRun]:
-        """Yield the steps in one of *phases*, in the plan's order."""
-        return (step for step in self.steps.values() if step.phase in phases)
+    def in_phase(self, *phases: Phase) -> list[StepRun]:
+        """Return the steps in one of *phases*, in the plan's order."""
+        return self.phases.members(*phases)
 
     def active(self) -> int:
         """Return how many steps hold or await a place."""
-        return sum(step.phase in _ACTIVE for step in self.steps.values())
+        return self.phases.count(*_ACTIVE)
 
     def all_done(self) -> bool:
         """Whether every step has ended."""
-        return all(step.phase is Phase.DONE for step in self.steps.values())
+        return self.phases.count(Phase.DONE) == len(self.steps)
+
+    @property
+    def by_step(self) -> Mapping[str, StepResult]:
+        """The results there are, by step."""
+        return self.phases.results
 
     def results(self) -> tuple[StepResult, ...]:
         """Return the results there are, in the plan's order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from uuid import uuid4
@@ -58,7 +59,9 @@ class StepRun:
     """What the scheduler knows of one step."""
 
     step: Step
-    phase: Phase = Phase.PENDING
+    heard_by: Callable[[StepRun, Phase], None] | None = None
+    """Told of every move, with the phase before it."""
+    _phase: Phase = Phase.PENDING
     ticket: str = field(default_factory=lambda: uuid4().hex)
     attempts: int = 0
     tally: Tally = field(default_factory=Tally)
@@ -72,6 +75,17 @@ class StepRun:
     skipped: SkipReason | None = None
     """Why, if it was skipped: it decides what its dependents do."""
 
+    @property
+    def phase(self) -> Phase:
+        """Where it stands."""
+        return self._phase
+
+    @phase.setter
+    def phase(self, phase: Phase) -> None:
+        before, self._phase = self._phase, phase
+        if self.heard_by is not None and phase is not before:
+            self.heard_by(self, before)
+
     def new_ticket(self) -> None:
         """Begin another attempt."""
         self.ticket = uuid4().hex
@@ -82,9 +96,9 @@ class StepRun:
 
     def finish(self, result: StepResult) -> StepResult:
         """End the step with *result*."""
-        self.phase = Phase.DONE
         self.flight = None
         self.result = result
+        self.phase = Phase.DONE
         return result
 
     def ended(self, status: StepStatus, run_start_s: float, now_s: float, *, error: ErrorInfo | None) -> StepResult:

@@ -10,7 +10,7 @@ from ensemble.plan.model import Plan
 from ensemble.plan.rendering import Scope, UnknownOutput, as_text, render
 from ensemble.plan.templates import START, TASK, references
 
-__all__ = ["compose", "failure_lines", "sections"]
+__all__ = ["answering_step", "compose", "failure_lines", "sections"]
 
 FAILED = frozenset(
     {
@@ -51,6 +51,14 @@ def compose(plan: Plan, scope: Scope, left: Collection[str] = ()) -> tuple[str, 
     if not wanted or not all(_succeeded(results, step_id) for step_id in wanted):
         return _remains(plan, results), ()
     return results[wanted[0]].text if len(wanted) == 1 else sections(plan, wanted, results), ()
+
+
+def answering_step(plan: Plan) -> str | None:
+    """Return the step whose own text is the run's answer if it succeeds; None where there is no such one."""
+    if plan.output is not None:
+        return None
+    leaves = plan.leaves()
+    return plan.synthesizer or (leaves[0] if len(leaves) == 1 else None)
 
 
 def sections(plan: Plan, step_ids: Iterable[str], results: Mapping[str, StepResult]) -> str:
