@@ -5,6 +5,7 @@ No text here ever holds a key or a token: Dify is given the text, and the traceb
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from ensemble.contract.problems import Fault
@@ -23,6 +24,9 @@ __all__ = [
     "UnknownAgent",
     "in_words",
 ]
+
+_A_KEY = re.compile(r"app-[A-Za-z0-9]{16,}", re.IGNORECASE)
+"""A key of Dify's, or the longer part of one; no name of an agent has so many letters without a break."""
 
 
 class EnsembleError(Exception):
@@ -66,5 +70,10 @@ class RunCancelled(EnsembleError):  # noqa: N818
 
 
 def in_words(faults: Iterable[Fault]) -> str:
-    """Return one line a fault: where, what, and what to do."""
-    return "\n".join(f"{fault.field}: {fault.problem}{f' {fault.fix}' if fault.fix else ''}" for fault in faults)
+    """Return one line a fault: where, what, and what to do.
+
+    What stands in a key's place is quoted as ``app-…``: faults quote what was typed, and somebody types a key where a
+    name belongs.
+    """
+    lines = (f"{fault.field}: {fault.problem}{f' {fault.fix}' if fault.fix else ''}" for fault in faults)
+    return _A_KEY.sub("app-…", "\n".join(lines))
