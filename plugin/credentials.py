@@ -13,7 +13,7 @@ from plugin.addresses import BadAddress, sidecar_base
 from plugin.app_keys import LOOKS_LIKE_A_KEY, AppKey, read_app_keys
 from plugin.errors import BadCredentials, in_words
 
-__all__ = ["FIELDS", "Ceilings", "Credentials", "Sidecar", "read_credentials"]
+__all__ = ["FIELDS", "ON_SIDECAR_LOSS", "Ceilings", "Credentials", "Sidecar", "read_credentials"]
 
 HOST_PARALLEL = 8
 """A stock Dify has ten connections to its own API; two are left to people."""
@@ -30,7 +30,10 @@ _CEILINGS = {
 }
 """The form's name of each ceiling and the most it can be."""
 
-FIELDS = ("sidecar_url", "sidecar_token", "dify_base_url", "app_keys", *_CEILINGS)
+ON_SIDECAR_LOSS = ("fail_open", "fail_closed")
+"""What becomes of a run whose sidecar is away: it goes on in the plugin's own process, or it fails."""
+
+FIELDS = ("sidecar_url", "sidecar_token", "on_sidecar_loss", "dify_base_url", "app_keys", *_CEILINGS)
 """Every credential this plugin reads."""
 
 
@@ -64,6 +67,8 @@ class Credentials:
     dify_base_url: str | None = None
     """The workspace's own Dify, where it is told."""
     ceilings: Ceilings = Ceilings()
+    fail_open: bool = True
+    """Whether a run goes on when the sidecar is away; a tool can only be stricter."""
 
 
 def read_credentials(raw: Mapping[str, Any]) -> Credentials:
@@ -81,6 +86,7 @@ def read_credentials(raw: Mapping[str, Any]) -> Credentials:
         app_keys=_app_keys(texts["app_keys"], texts["dify_base_url"], base_url, faults),
         dify_base_url=base_url,
         ceilings=_ceilings(texts, faults),
+        fail_open=_on_sidecar_loss(texts["on_sidecar_loss"], faults) == "fail_open",
     )
     if faults:
         raise BadCredentials(in_words(faults))
@@ -124,6 +130,12 @@ def _base_url(text: str, faults: list[Fault]) -> str | None:
         why = "" if LOOKS_LIKE_A_KEY.search(str(error)) else str(error)
         faults.append(_fault("Service API base URL", "can't be used.", why or "Write it like http://api:5001/v1."))
         return None
+
+
+def _on_sidecar_loss(text: str, faults: list[Fault]) -> str:
+    if text and text not in ON_SIDECAR_LOSS:
+        faults.append(_fault("When the sidecar is away", "is no choice.", f"Write {' or '.join(ON_SIDECAR_LOSS)}."))
+    return text or ON_SIDECAR_LOSS[0]
 
 
 def _ceilings(texts: Mapping[str, str], faults: list[Fault]) -> Ceilings:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ensemble.contract.problems import Fault
+from ensemble.contract.problems import Fault, ProblemCode
 from ensemble.engine.ports import LedgerUnavailable
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "BadPlan",
     "EnsembleError",
     "NoAgentSucceeded",
+    "ResultsDisagree",
     "RunCancelled",
     "SidecarRefused",
     "SidecarUnavailable",
@@ -56,6 +57,11 @@ class SidecarUnavailable(LedgerUnavailable, EnsembleError):  # noqa: N818
 class SidecarRefused(EnsembleError):  # noqa: N818
     """The sidecar answered, and said no to the request itself."""
 
+    def __init__(self, message: str, code: ProblemCode | None = None) -> None:
+        """Say what it said; *code* is its word for it."""
+        super().__init__(message)
+        self.code = code
+
 
 class NoAgentSucceeded(EnsembleError):  # noqa: N818
     """Every agent failed, so there is no answer."""
@@ -63,6 +69,10 @@ class NoAgentSucceeded(EnsembleError):  # noqa: N818
 
 class StepFailed(EnsembleError):  # noqa: N818
     """With ``on_failure: fail_fast`` a step failed."""
+
+
+class ResultsDisagree(EnsembleError):  # noqa: N818
+    """With ``conflicts: fail`` the aggregator's results say different things of one field."""
 
 
 class RunCancelled(EnsembleError):  # noqa: N818

@@ -17,12 +17,14 @@ from ensemble.contract.problems import Fault
 from ensemble.plan.faults import Faults, PlanError
 from ensemble.plan.model import Limits
 from ensemble.plan.source import parse_text
+from plugin.credentials import ON_SIDECAR_LOSS
 from plugin.errors import BadParameters, in_words
 
 __all__ = ["LIMITS", "PARAMETERS", "OrchestratorParameters", "Reader", "read_parameters"]
 
 PARAMETERS = (
     "task", "pattern", "agents", "plan", "inputs", "synthesizer", "run_key", "trace_id", "limits", "on_failure",
+    "on_sidecar_loss",
 )  # fmt: skip
 """Every parameter the orchestrator reads."""
 
@@ -52,6 +54,7 @@ class OrchestratorParameters:
     trace_id: str = ""
     limits: Limits = field(default_factory=Limits)
     fail_fast: bool = False
+    fail_open: bool = True
 
 
 def read_parameters(raw: Mapping[str, Any]) -> OrchestratorParameters:
@@ -72,7 +75,8 @@ def read_parameters(raw: Mapping[str, Any]) -> OrchestratorParameters:
         run_key=reader.run_key(),
         trace_id=reader.trace_id(),
         limits=reader.limits(),
-        fail_fast=reader.on_failure() == "fail_fast",
+        fail_fast=reader.choice("on_failure", _ON_FAILURE) == "fail_fast",
+        fail_open=reader.choice("on_sidecar_loss", ON_SIDECAR_LOSS) == "fail_open",
     )
     if reader.faults:
         raise BadParameters(in_words(reader.faults))
@@ -142,11 +146,11 @@ class Reader:
             self.blame("trace_id", "holds other characters.", "Use 1-128 letters, digits, - and _, or leave it empty.")
         return trace_id
 
-    def on_failure(self) -> str:
-        """Return one of the two choices."""
-        choice = self.text("on_failure") or _ON_FAILURE[0]
-        if choice not in _ON_FAILURE:
-            self.blame("on_failure", f"knows no {choice[:64]!r}.", f"Write {' or '.join(_ON_FAILURE)}.")
+    def choice(self, name: str, words: tuple[str, ...]) -> str:
+        """Return one of *words*, the first where nothing is said."""
+        choice = self.text(name) or words[0]
+        if choice not in words:
+            self.blame(name, f"knows no {choice[:64]!r}.", f"Write {' or '.join(words)}.")
         return choice
 
     def limits(self) -> Limits:

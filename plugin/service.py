@@ -44,9 +44,14 @@ def orchestrate(
 
     """
     saved = read_credentials(credentials)
-    request = run_request(read_parameters(parameters), saved, caller, pools)
-    ledger = ledger_for(saved, pools)
-    report = yield from run(request, ledger=ledger, runner=GreenletRunner(), context=context_for(saved, pools))
+    read = read_parameters(parameters)
+    request = run_request(read, saved, caller, pools)
+    ledger = ledger_for(saved, pools, fail_open=saved.fail_open and read.fail_open)
+    try:
+        report = yield from run(request, ledger=ledger, runner=GreenletRunner(), context=context_for(saved, pools))
+    finally:
+        if isinstance(ledger, FallbackLedger):
+            ledger.leave()
     if isinstance(ledger, FallbackLedger):
         report = replace(report, warnings=(*report.warnings, *ledger.warnings))
     return report
@@ -97,12 +102,16 @@ def _plan(parameters: OrchestratorParameters, credentials: Credentials) -> Plan:
         raise (UnknownAgent if unknown else BadPlan)(in_words(error.faults)) from None
 
 
-def ledger_for(credentials: Credentials, pools: Pools) -> Ledger:
-    """Return the sidecar, with this process's book behind it, or the book alone."""
+def ledger_for(credentials: Credentials, pools: Pools, *, fail_open: bool = True) -> Ledger:
+    """Return the sidecar, with this process's book behind it, or the book alone.
+
+    Not *fail_open*: a run whose sidecar is away fails.
+    """
     book = pools.book(credentials)
     if credentials.sidecar is None:
         return book
-    return FallbackLedger(pools.sidecar(credentials.sidecar), book, pools.absence(credentials.sidecar))
+    sidecar, absence = pools.sidecar(credentials.sidecar), pools.absence(credentials.sidecar)
+    return FallbackLedger(sidecar, book, absence, hand_in=pools.outbox.put, fail_open=fail_open)
 
 
 def context_for(credentials: Credentials, pools: Pools) -> Context:

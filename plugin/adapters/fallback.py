@@ -1,24 +1,32 @@
-"""A ledger that goes over to the process's own book when the sidecar is away, so that a run goes on (fail open).
+"""A ledger that keeps a run going, or ends it in words, when the sidecar is away.
 
-What goes over is what the run can't do without: its opening, and the attempts under way. What was spent before is not
-known to the book, so the run's budget begins anew there; breakers are judged by what this process has seen itself. What
-the book takes down after that is not on the sidecar's record, so such a run can't be resumed. It stays with the book to
-its end, even if the sidecar comes back meanwhile: two ledgers that both admit would spend twice.
+*fail open*: the run goes over to the process's own book, with all it has told so far, and stays there to its end, even
+if the sidecar comes back meanwhile: two ledgers that both admit would spend twice. The book knows the run's budget that
+way; its breakers are judged by what this process has seen itself. Afterwards all of it is handed in to the sidecar.
+
+*fail closed*: the run ends, naming the sidecar. What the sidecar had not heard yet is handed in afterwards as well, so
+that a repeated call does not pay for it again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ensemble.contract.exchange import AdmissionAsk, Decision, Exchange, ExchangeAnswer, OpenRun, Role
+from ensemble.contract.exchange import CloseRun, Exchange, ExchangeAnswer, Role
+from ensemble.contract.outcomes import RunStatus
+from ensemble.contract.problems import ProblemCode
 from ensemble.contract.runs import RunView
 from ensemble.engine.ports import Ledger
-from plugin.errors import SidecarUnavailable
+from plugin.adapters.journal import Journal
+from plugin.errors import SidecarRefused, SidecarUnavailable
 
 __all__ = ["AWAY_S", "Absence", "FallbackLedger"]
 
 AWAY_S = 5.0
 """How long a sidecar that did not answer is left alone, seconds; meanwhile new runs begin with the book at once."""
+
+_FORGOTTEN = frozenset({ProblemCode.NOT_FOUND, ProblemCode.CONFLICT})
+"""What a sidecar says whose store has lost the run, or its last second."""
 
 
 class Absence:
@@ -39,36 +47,45 @@ class Absence:
 
 
 class FallbackLedger:
-    """One run's ledger: the sidecar as long as it answers, then the book."""
+    """One run's ledger: the sidecar as long as it answers, then the book, or an end."""
 
-    def __init__(self, sidecar: Ledger, book: Ledger, absence: Absence) -> None:
-        """Serve one run."""
+    def __init__(
+        self,
+        sidecar: Ledger,
+        book: Ledger,
+        absence: Absence,
+        *,
+        hand_in: Callable[[Ledger, Exchange], None],
+        fail_open: bool = True,
+    ) -> None:
+        """Serve one run; what the sidecar missed goes to *hand_in*, with the sidecar."""
         self._sidecar = sidecar
         self._book = book
         self._absence = absence
-        self._opening: OpenRun | None = None
-        self._out: dict[str, AdmissionAsk] = {}
-        self._taken_over: _TakenOver | None = None
+        self._hand_in = hand_in
+        self._fail_open = fail_open
+        self._journal = Journal()
+        self._owner = self._following = self._gone_over = self._owes = False
         self.warnings: list[str] = []
         """What the builder is told once the run is over."""
 
     @property
     def durable(self) -> bool:
         """Whether the run is still on the sidecar's record."""
-        return self._taken_over is None
+        return not self._gone_over
 
     def exchange(self, ask: Exchange) -> ExchangeAnswer:
-        """Ask the sidecar, or the book once the sidecar was away."""
-        if self._taken_over is not None:
-            return self._taken_over.exchange(ask)
-        if ask.open is not None and self._absence.lasts():
-            return self._go_over(ask, "The sidecar did not answer a moment ago.")
-        try:
-            answer = self._sidecar.exchange(ask)
-        except SidecarUnavailable as error:
-            self._absence.note()
-            return self._go_over(ask, str(error))
-        self._remember(ask, answer)
+        """Ask the sidecar, or the book once the sidecar was away.
+
+        Raises:
+            SidecarUnavailable: the run fails closed, or follows another call's: then only the sidecar knows.
+
+        """
+        self._journal.tell(ask)
+        answer = self._book.exchange(ask) if self._gone_over else self._asked(ask)
+        self._journal.hear(ask, answer)
+        self._owner = answer.run.role is Role.OWNER
+        self._following = answer.run.role is Role.FOLLOWER
         return answer
 
     def run(self, run_id: str) -> RunView:
@@ -78,64 +95,50 @@ class FallbackLedger:
             SidecarUnavailable: also for a follower: somebody else runs it, and only the sidecar knows how it stands.
 
         """
-        return (self._sidecar if self._taken_over is None else self._book).run(run_id)
+        return (self._book if self._gone_over else self._sidecar).run(run_id)
 
-    def _remember(self, ask: Exchange, answer: ExchangeAnswer) -> None:
-        """Keep what the book would need: how the run was opened, and which attempts are out."""
-        if ask.open is not None:
-            self._opening = ask.open
-        for settlement in ask.settle:
-            self._out.pop(settlement.ticket, None)
-        asks = {admission.ticket: admission for admission in ask.admit}
-        for admission in answer.admissions:
-            if admission.decision is Decision.ADMITTED and answer.run.role is Role.OWNER:
-                self._out[admission.ticket] = asks[admission.ticket]
+    def leave(self) -> None:
+        """Take note that the tool's call is over: what the sidecar has not heard is handed in."""
+        if not self._owes:
+            return
+        self._owes = False
+        cut = CloseRun(status=RunStatus.FAILED, answer="", warnings=("The call ended before the run did.",))
+        ask = self._journal.hand_in(self._journal.close or cut)
+        if ask is not None:
+            self._hand_in(self._sidecar, ask)
 
-    def _go_over(self, ask: Exchange, why: str) -> ExchangeAnswer:
+    def _asked(self, ask: Exchange) -> ExchangeAnswer:
+        if ask.open is not None and self._absence.lasts() and not self._following:
+            return self._without(ask, SidecarUnavailable("The sidecar did not answer a moment ago."))
+        try:
+            return self._told(ask)
+        except SidecarUnavailable as error:
+            self._absence.note()
+            if self._following:
+                raise
+            return self._without(ask, error)
+
+    def _told(self, ask: Exchange) -> ExchangeAnswer:
+        """Ask the sidecar; one whose store has lost what it knew of the run is told everything once more."""
+        try:
+            return self._sidecar.exchange(ask)
+        except SidecarRefused as error:
+            if ask.open is not None or self._journal.opening is None or error.code not in _FORGOTTEN:
+                raise
+        answer = self._sidecar.exchange(self._journal.whole(ask))
+        self.warnings.append("The sidecar's store had lost a part of this run; it was told everything once more.")
+        return answer
+
+    def _without(self, ask: Exchange, error: SidecarUnavailable) -> ExchangeAnswer:
+        if not self._fail_open:
+            self._owes = self._owner
+            raise error
         self.warnings.append(
-            f"{why} The run went on without it, so it can't be resumed, and its budget and breakers counted only what "
-            "this process did since then."
+            f"{error} The run went on without it: its breakers counted only what this process saw, and until the sidecar "
+            "is back and has been told of it, the run can't be resumed elsewhere."
         )
-        self._taken_over = _TakenOver(self._book)
-        if ask.open is None and self._opening is not None:
-            self._taken_over.open(ask, self._opening, tuple(self._out.values()))
-        return self._taken_over.exchange(ask)
-
-
-class _TakenOver:
-    """The book, speaking to an engine that began with the sidecar."""
-
-    def __init__(self, book: Ledger) -> None:
-        self._book = book
-        self._epochs: tuple[int, int] | None = None
-        self._unknown: frozenset[str] = frozenset()
-
-    def open(self, ask: Exchange, opening: OpenRun, out: tuple[AdmissionAsk, ...]) -> None:
-        """Open *ask*'s run in the book, with the attempts that are *out* already.
-
-        The run goes by its own id there: found by its key, it could turn out to be another call's.
-        """
-        opened = opening.model_copy(update={"run_key": ask.run_id})
-        begin = Exchange(run_id=ask.run_id, owner=ask.owner, open=opened, admit=out)
-        answer = self._book.exchange(begin)
-        self._epochs = (ask.epoch or 1, answer.run.epoch)
-        admitted = {each.ticket for each in answer.admissions if each.decision is Decision.ADMITTED}
-        self._unknown = frozenset(each.ticket for each in out) - admitted
-
-    def exchange(self, ask: Exchange) -> ExchangeAnswer:
-        if self._epochs is None:
+        self._gone_over = self._owes = True
+        if ask.open is not None:
             return self._book.exchange(ask)
-        theirs, ours = self._epochs
-        answer = self._book.exchange(self._translated(ask, ours))
-        return answer.model_copy(update={"run": answer.run.model_copy(update={"epoch": theirs})})
-
-    def _translated(self, ask: Exchange, epoch: int) -> Exchange:
-        """Return *ask* in the book's terms: its epoch, and no news of attempts it refused to take over.
-
-        Their results are kept as those of steps that ended without an attempt.
-        """
-        known = tuple(each for each in ask.settle if each.ticket not in self._unknown)
-        ended = tuple(each.result for each in ask.settle if each.ticket in self._unknown and each.result)
-        holding = tuple(ticket for ticket in ask.holding if ticket not in self._unknown)
-        update = {"epoch": epoch, "open": None, "settle": known, "ended": (*ask.ended, *ended), "holding": holding}
-        return ask.model_copy(update=update)
+        # By its own id there: found by its key, it could turn out to be another call's.
+        return self._book.exchange(self._journal.whole(ask, run_key=ask.run_id))

@@ -21,6 +21,7 @@ from ensemble.agents.discovery import Discovery
 from ensemble.agents.service_api import ServiceApiAgent
 from ensemble.engine.book import Book
 from plugin.adapters.fallback import Absence
+from plugin.adapters.outbox import Outbox
 from plugin.adapters.sidecar import SidecarLedger
 from plugin.adapters.wire import connections as sidecar_connections
 from plugin.app_keys import AppKey
@@ -54,6 +55,11 @@ class Pools:
     @cached_property
     def _sidecars(self) -> urllib3.PoolManager:
         return sidecar_connections()
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """What waits to be handed in to sidecars that were away."""
+        return Outbox()
 
     def agent(self, app: AppKey) -> ServiceApiAgent:
         """Return the agent behind a key."""

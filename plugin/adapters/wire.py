@@ -112,7 +112,7 @@ class Wire:
                 "Check Sidecar URL."
             )
         words = "\n".join(filter(None, (problem.detail, in_words(problem.errors))))
-        return SidecarRefused(f"The sidecar refused the request ({problem.code}): {words}")
+        return SidecarRefused(f"The sidecar refused the request ({problem.code}): {words}", problem.code)
 
     def _unavailable(self, again: _AskAgain) -> SidecarUnavailable:
         return SidecarUnavailable(

@@ -16,13 +16,14 @@ from ensemble.contract.exchange import (
     Settlement,
 )
 from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
+from ensemble.contract.problems import ProblemCode
 from ensemble.contract.results import StepResult
 from ensemble.contract.runs import RunView
 from ensemble.engine.book import Book
 from ensemble.engine.ports import Ledger
-from ensemble.rules.problems import UnknownRun
+from ensemble.rules.problems import Conflict, UnknownRun
 from plugin.adapters.fallback import AWAY_S, Absence, FallbackLedger
-from plugin.errors import BadCredentials, SidecarUnavailable
+from plugin.errors import BadCredentials, SidecarRefused, SidecarUnavailable
 
 RUN, OWNER = "a" * 32, "b" * 32
 STEPS = ("one", "two")
@@ -44,7 +45,16 @@ class Sidecar:
         self.asked += 1
         if self.away is not None:
             raise self.away
-        return self.kept.exchange(ask)
+        try:
+            return self.kept.exchange(ask)
+        except UnknownRun as error:
+            raise SidecarRefused(str(error), ProblemCode.NOT_FOUND) from None
+        except Conflict as error:
+            raise SidecarRefused(str(error), ProblemCode.CONFLICT) from None
+
+    def forget(self) -> None:
+        """Lose everything, as a store does whose disk was not written."""
+        self.kept = Book()
 
     def run(self, run_id: str) -> RunView:
         """Answer, unless away."""
@@ -76,9 +86,20 @@ def book() -> Book:
 
 
 @pytest.fixture
-def ledger(sidecar: Sidecar, book: Book) -> FallbackLedger:
+def handed_in() -> list[Exchange]:
+    """Return what is handed in later, in order."""
+    return []
+
+
+@pytest.fixture
+def ledger(sidecar: Sidecar, book: Book, handed_in: list[Exchange]) -> FallbackLedger:
     """Return one run's ledger."""
-    return FallbackLedger(sidecar, book, Absence(Clock()))
+    return FallbackLedger(sidecar, book, Absence(Clock()), hand_in=lambda _, ask: handed_in.append(ask))
+
+
+def one_more(sidecar: Sidecar, book: Book, absence: Absence | None = None) -> FallbackLedger:
+    """Return another run's ledger."""
+    return FallbackLedger(sidecar, book, absence or Absence(Clock()), hand_in=lambda *_: None)
 
 
 def opening(*tickets: AdmissionAsk, run_id: str = RUN, owner: str = OWNER, run_key: str = "key") -> Exchange:
@@ -144,9 +165,9 @@ def test_away_in_the_middle_of_a_run(sidecar: Sidecar, ledger: FallbackLedger) -
     sidecar.away = SidecarUnavailable("gone")
 
     answer = ledger.exchange(going_on(epoch, settle=(news("one", "1"),), admit=(wish("two", "2"),)))
-    closed = ledger.exchange(going_on(epoch, settle=(news("two", "2"),), close=CLOSE))
+    closed = ledger.exchange(going_on(answer.run.epoch, settle=(news("two", "2"),), close=CLOSE))
 
-    assert (answer.run.run_id, answer.run.epoch, answer.run.role) == (RUN, epoch, Role.OWNER)
+    assert (answer.run.run_id, answer.run.role) == (RUN, Role.OWNER)
     assert [each.decision for each in answer.admissions] == [Decision.ADMITTED]
     assert closed.run.role is Role.OWNER
     assert ledger.run(RUN).answer == "all done"
@@ -154,13 +175,13 @@ def test_away_in_the_middle_of_a_run(sidecar: Sidecar, ledger: FallbackLedger) -
     assert len(ledger.warnings) == 1
 
 
-def test_the_engine_keeps_its_epoch(sidecar: Sidecar, book: Book) -> None:
-    """A run that was reopened has a higher epoch than the book would give it."""
-    first = FallbackLedger(sidecar, book, Absence(Clock()))
+def test_a_reopened_run_goes_over_with_what_was_kept(sidecar: Sidecar, book: Book) -> None:
+    """In the book it is a run of its own, in its first epoch; what an earlier call paid for is part of it."""
+    first = one_more(sidecar, book)
     begun = first.exchange(opening(wish("one", "1")))
     failed = CloseRun(status=RunStatus.FAILED, answer="")
     first.exchange(going_on(begun.run.epoch, settle=(news("one", "1"),), close=failed))
-    ledger = FallbackLedger(sidecar, book, Absence(Clock()))
+    ledger = one_more(sidecar, book)
     epoch = ledger.exchange(opening(wish("two", "2"), owner="c" * 32)).run.epoch
     assert epoch == 2
     sidecar.away = SidecarUnavailable("gone")
@@ -168,7 +189,8 @@ def test_the_engine_keeps_its_epoch(sidecar: Sidecar, book: Book) -> None:
     ask = going_on(epoch, settle=(news("two", "2"),), close=CLOSE).model_copy(update={"owner": "c" * 32})
     answer = ledger.exchange(ask)
 
-    assert (answer.run.epoch, answer.run.role) == (2, Role.OWNER)
+    assert (answer.run.epoch, answer.run.role) == (1, Role.OWNER)
+    assert [result.step for result in ledger.run(RUN).results] == ["one", "two"]
 
 
 def test_another_run_of_the_same_key_is_not_mixed_up(sidecar: Sidecar, book: Book, ledger: FallbackLedger) -> None:
@@ -200,7 +222,7 @@ def test_an_attempt_the_book_would_refuse_still_delivers(sidecar: Sidecar, book:
     epoch = ledger.exchange(opening(wish("one", "1"))).run.epoch
     sidecar.away = SidecarUnavailable("gone")
 
-    ledger.exchange(going_on(epoch, holding=("1" * 32,)))
+    epoch = ledger.exchange(going_on(epoch, holding=("1" * 32,))).run.epoch
     answer = ledger.exchange(going_on(epoch, settle=(news("one", "1"),), close=CLOSE))
 
     assert answer.run.role is Role.OWNER
@@ -211,7 +233,7 @@ def test_a_run_stays_with_the_book(sidecar: Sidecar, ledger: FallbackLedger) -> 
     """Also when the sidecar is back: it is not asked again in this run."""
     epoch = ledger.exchange(opening()).run.epoch
     sidecar.away = SidecarUnavailable("gone")
-    ledger.exchange(going_on(epoch))
+    epoch = ledger.exchange(going_on(epoch)).run.epoch
     sidecar.away = None
     asked = sidecar.asked
 
@@ -225,16 +247,16 @@ def test_a_sidecar_away_is_left_alone_for_a_while(sidecar: Sidecar, book: Book) 
     clock = Clock()
     absence = Absence(clock)
     sidecar.away = SidecarUnavailable("gone")
-    FallbackLedger(sidecar, book, absence).exchange(opening())
+    one_more(sidecar, book, absence).exchange(opening())
     sidecar.away = None
 
-    soon = FallbackLedger(sidecar, book, absence)
+    soon = one_more(sidecar, book, absence)
     soon.exchange(opening(run_id="d" * 32, run_key="k2"))
     assert sidecar.asked == 1
     assert not soon.durable
 
     clock.now += AWAY_S
-    later = FallbackLedger(sidecar, book, absence)
+    later = one_more(sidecar, book, absence)
     later.exchange(opening(run_id="e" * 32, run_key="k3"))
     assert sidecar.asked == 2
     assert later.durable
@@ -259,3 +281,122 @@ def test_who_follows_another_call_is_told_that_nobody_knows(sidecar: Sidecar, le
 
     with pytest.raises(SidecarUnavailable):
         ledger.run("d" * 32)
+
+
+def test_a_run_that_went_on_alone_is_handed_in_whole(
+    sidecar: Sidecar, ledger: FallbackLedger, handed_in: list[Exchange]
+) -> None:
+    """Once, when the call is over; the sidecar's record is complete then, and knows what was late."""
+    epoch = ledger.exchange(opening(wish("one", "1"))).run.epoch
+    sidecar.away = SidecarUnavailable("gone")
+    epoch = ledger.exchange(going_on(epoch, settle=(news("one", "1"),), admit=(wish("two", "2"),))).run.epoch
+    ledger.exchange(going_on(epoch, settle=(news("two", "2"),), close=CLOSE))
+    ledger.leave()
+    ledger.leave()
+    sidecar.away = None
+
+    (ask,) = handed_in
+    assert [sidecar.exchange(ask).run.role for _ in range(2)] == [Role.OWNER, Role.OWNER]
+    view = sidecar.run(RUN)
+    assert (view.status, view.answer) == (RunStatus.SUCCEEDED, "all done")
+    assert [(each.step, each.outcome, each.late) for each in view.attempts] == [
+        ("one", Outcome.SUCCEEDED, False),
+        ("two", Outcome.SUCCEEDED, True),
+    ]
+    assert (view.budget.calls_committed, view.budget.calls_reserved) == (2, 0)
+
+
+def test_a_run_the_sidecar_never_heard_of_is_handed_in_too(
+    sidecar: Sidecar, ledger: FallbackLedger, handed_in: list[Exchange]
+) -> None:
+    """It was away from the first exchange on."""
+    sidecar.away = SidecarUnavailable("gone")
+    epoch = ledger.exchange(opening(wish("one", "1"))).run.epoch
+    ledger.exchange(going_on(epoch, settle=(news("one", "1"),), close=CLOSE))
+    ledger.leave()
+    sidecar.away = None
+
+    sidecar.exchange(handed_in[0])
+    assert [result.text for result in sidecar.run(RUN).results] == ["one done"]
+
+
+def test_a_call_cut_short_hands_in_what_it_has(
+    sidecar: Sidecar, ledger: FallbackLedger, handed_in: list[Exchange]
+) -> None:
+    """As a failed run, which a repeated call reopens; what was out is booked at its estimate."""
+    epoch = ledger.exchange(opening(wish("one", "1"), wish("two", "2"))).run.epoch
+    sidecar.away = SidecarUnavailable("gone")
+    ledger.exchange(going_on(epoch, settle=(news("one", "1"),)))
+    ledger.leave()
+    sidecar.away = None
+
+    sidecar.exchange(handed_in[0])
+    view = sidecar.run(RUN)
+    assert view.status is RunStatus.FAILED
+    assert [each.outcome for each in view.attempts] == [Outcome.SUCCEEDED, Outcome.UNCERTAIN]
+
+
+def test_fail_closed_fails_and_still_hands_in_what_was_paid_for(
+    sidecar: Sidecar, book: Book, handed_in: list[Exchange]
+) -> None:
+    """The news that found nobody is not lost: a repeated call does not pay for it again."""
+    ledger = FallbackLedger(
+        sidecar, book, Absence(Clock()), hand_in=lambda _, ask: handed_in.append(ask), fail_open=False
+    )
+    epoch = ledger.exchange(opening(wish("one", "1"))).run.epoch
+    sidecar.away = SidecarUnavailable("gone")
+    with pytest.raises(SidecarUnavailable):
+        ledger.exchange(going_on(epoch, settle=(news("one", "1"),), admit=(wish("two", "2"),)))
+    ledger.leave()
+    sidecar.away = None
+
+    sidecar.exchange(handed_in[0])
+    again = sidecar.exchange(opening(owner="c" * 32, run_id="d" * 32))
+    assert [result.step for result in again.kept] == ["one"]
+
+
+def test_fail_closed_starts_nothing_without_a_sidecar(sidecar: Sidecar, book: Book, handed_in: list[Exchange]) -> None:
+    """And there is nothing to hand in."""
+    ledger = FallbackLedger(
+        sidecar, book, Absence(Clock()), hand_in=lambda _, ask: handed_in.append(ask), fail_open=False
+    )
+    sidecar.away = SidecarUnavailable("gone")
+    with pytest.raises(SidecarUnavailable):
+        ledger.exchange(opening(wish("one", "1")))
+    ledger.leave()
+
+    assert handed_in == []
+
+
+def test_a_store_that_lost_its_last_second_is_told_again(sidecar: Sidecar, ledger: FallbackLedger) -> None:
+    """The run goes on where it was; nothing is called twice, and the builder is told."""
+    epoch = ledger.exchange(opening(wish("one", "1"))).run.epoch
+    ledger.exchange(going_on(epoch, settle=(news("one", "1"),), admit=(wish("two", "2"),)))
+    sidecar.forget()
+
+    answer = ledger.exchange(going_on(epoch, settle=(news("two", "2"),), close=CLOSE))
+
+    assert answer.run.role is Role.OWNER
+    assert ledger.durable
+    assert [result.step for result in sidecar.run(RUN).results] == ["one", "two"]
+    assert "lost a part" in ledger.warnings[0]
+
+
+def test_a_real_contradiction_stays_one(sidecar: Sidecar, ledger: FallbackLedger) -> None:
+    """Being told everything once more does not heal it."""
+    epoch = ledger.exchange(opening()).run.epoch
+
+    with pytest.raises(SidecarRefused):
+        ledger.exchange(going_on(epoch, settle=(news("one", "9"),)))
+
+
+def test_who_follows_never_goes_over_to_the_book(sidecar: Sidecar, ledger: FallbackLedger) -> None:
+    """Also where it asks to open the run again: the owner may be alive, and only the sidecar knows."""
+    sidecar.exchange(opening(run_id="d" * 32, owner="e" * 32))
+    assert ledger.exchange(opening()).run.role is Role.FOLLOWER
+    sidecar.away = SidecarUnavailable("gone")
+
+    for _ in range(2):
+        with pytest.raises(SidecarUnavailable):
+            ledger.exchange(opening())
+    assert ledger.durable
