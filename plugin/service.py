@@ -46,7 +46,7 @@ def orchestrate(
     saved = read_credentials(credentials)
     read = read_parameters(parameters)
     request = run_request(read, saved, caller, pools)
-    ledger = ledger_for(saved, pools, fail_open=saved.fail_open and read.fail_open)
+    ledger = ledger_for(saved, pools, fail_open=read.fail_open)
     try:
         report = yield from run(request, ledger=ledger, runner=GreenletRunner(), context=context_for(saved, pools))
     finally:
@@ -105,13 +105,15 @@ def _plan(parameters: OrchestratorParameters, credentials: Credentials) -> Plan:
 def ledger_for(credentials: Credentials, pools: Pools, *, fail_open: bool = True) -> Ledger:
     """Return the sidecar, with this process's book behind it, or the book alone.
 
-    Not *fail_open*: a run whose sidecar is away fails.
+    Not *fail_open*, here or in the credentials: a run whose sidecar is away fails.
     """
     book = pools.book(credentials)
     if credentials.sidecar is None:
         return book
     sidecar, absence = pools.sidecar(credentials.sidecar), pools.absence(credentials.sidecar)
-    return FallbackLedger(sidecar, book, absence, hand_in=pools.outbox.put, fail_open=fail_open)
+    return FallbackLedger(
+        sidecar, book, absence, hand_in=pools.outbox.put, fail_open=fail_open and credentials.fail_open
+    )
 
 
 def context_for(credentials: Credentials, pools: Pools) -> Context:
