@@ -107,6 +107,15 @@ def test_an_unknown_agent_is_named_with_what_to_do() -> None:
     assert "paste the whole list" in words
 
 
+def test_a_key_in_a_names_place_is_not_quoted() -> None:
+    """A builder who pastes a key as an agent is told what is wrong without finding it in Dify's log."""
+    with pytest.raises(UnknownAgent) as caught:
+        request(agents=f"app-{'k' * 24}, tech")
+
+    assert "'app-…'" in str(caught.value)
+    assert "kkkk" not in str(caught.value)
+
+
 def test_a_bad_plan_names_every_fault() -> None:
     """An unknown agent beside another fault is a bad plan."""
     with pytest.raises(BadPlan) as caught:

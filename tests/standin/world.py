@@ -28,13 +28,26 @@ STOP_S = 10.0
 class SidecarProcess:
     """A sidecar with an embedded store, on a free port, with its data in *folder*."""
 
-    def __init__(self, folder: Path, *, python: str = sys.executable, env: Mapping[str, str] | None = None) -> None:
-        """Say where; entering the block starts it."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        python: str = sys.executable,
+        module: str = "sidecar",
+        env: Mapping[str, str] | None = None,
+        log: Path | None = None,
+    ) -> None:
+        """Say where; entering the block starts it. *module* is what runs: the sidecar, or something around it.
+
+        What it logs goes to *log*, else to this process's stderr.
+        """
         self.folder = folder
         self.token = TOKEN
         self.url = ""
         self._python = python
+        self._module = module
         self._env = dict(env or {})
+        self._log = log
         self._child: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -58,20 +71,28 @@ class SidecarProcess:
             "ENSEMBLE_LOG_LEVEL": "warning",
             **self._env,
         }
-        self._child = subprocess.Popen(
-            [self._python, "-m", "sidecar"],
-            cwd=ROOT,
-            env=env,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        with contextlib.ExitStack() as stack:
+            log = None if self._log is None else stack.enter_context(self._log.open("a"))
+            self._child = subprocess.Popen(
+                [self._python, "-m", self._module],
+                cwd=ROOT,
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
         assert self._child.stdout
         line = self._child.stdout.readline()
         found = re.search(r"http://\S+", line)
         if found is None:
             raise RuntimeError(f"the sidecar ended with status {self._child.wait()} before it listened: {line!r}")
         self.url = found.group()
+
+    @property
+    def pid(self) -> int:
+        """The launcher's process id; its workers and its store are its children. 0: it does not run."""
+        return self._child.pid if self._child else 0
 
     @property
     def port(self) -> int:
