@@ -1,5 +1,7 @@
 """One task, four ways: one agent alone, four in sequence, three side by side and a synthesis, four side by side.
 
+After that an agent dies and comes back (examples/failing.py).
+
 Everything is real but Dify: the sidecar on its own Valkey, the plugin's process driven over its stdio protocol, HTTP
 between them and to a stand-in that answers as a recorded Dify does. Every number printed is measured in this run.
 """
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from examples.failing import show_failing
 from examples.picture import table, timeline
 from tests.standin.apps import App, Usage
 from tests.standin.failures import sometimes
@@ -105,6 +108,7 @@ def main() -> None:
         for way in WAYS:
             scene.dify.put(*apps(latency_s=0.02, failure_rate=FAILURE_RATE))
             rates.append(error_rate(scene, way))
+        show_failing(scene, TASK, apps(latency_s=0.3))
     print(
         "\n"
         + table(
