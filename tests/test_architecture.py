@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ensemble.plan": {"ensemble.contract"},
     "ensemble.rules": {"ensemble.contract"},
     "ensemble.packing": {"ensemble.contract"},
+    "ensemble.aggregate": {"ensemble.contract"},
     "ensemble.agents": {"ensemble.contract"},
     "ensemble.engine": {
         "ensemble.contract",
@@ -41,6 +42,7 @@ MAY_NOT_LOAD: dict[str, set[str]] = {
     "ensemble.plan": SERVER | SDK | WIRE,
     "ensemble.rules": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
     "ensemble.packing": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
+    "ensemble.aggregate": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
     "ensemble.agents": SERVER | SDK,
     "ensemble.engine": SERVER | SDK | WIRE,
     "sidecar": SDK,

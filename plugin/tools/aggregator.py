@@ -1,0 +1,26 @@
+"""The aggregator tool: makes one result out of several."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from dify_plugin import Tool
+from dify_plugin.entities.tool import ToolInvokeMessage
+
+from plugin.aggregating import aggregate
+from plugin.aggregator_messages import aggregator_messages
+from plugin.casting import Caller
+
+
+class AggregatorTool(Tool):
+    """Joins, merges, votes on, picks from or rewrites the results of several agents."""
+
+    def _invoke(self, tool_parameters: dict[str, Any]) -> Generator[ToolInvokeMessage]:
+        caller = Caller(
+            user_id=self.runtime.user_id,
+            app_id=self.session.app_id,
+            conversation_id=self.session.conversation_id,
+            session=self.session,
+        )
+        yield from aggregator_messages(self, aggregate(tool_parameters, self.runtime.credentials, caller))
