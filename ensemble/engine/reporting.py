@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ensemble.contract.exchange import StoredAnswer
 from ensemble.contract.outcomes import RunStatus, StepStatus
@@ -16,11 +16,21 @@ __all__ = ["REPLAYED", "replayed_report", "report", "run_status"]
 REPLAYED = "This answer was given before for the same run_key; nothing was spent now, the usage is the original one."
 
 
-def run_status(results: Sequence[StepResult], *, cut: RunStatus | None, fail_fast: bool) -> RunStatus:
-    """Return how a run of *results* ended; *cut* is why it was ended early, if it was."""
+def run_status(
+    results: Sequence[StepResult], *, cut: RunStatus | None, fail_fast: bool, working: Collection[str] | None = None
+) -> RunStatus:
+    """Return how a run of *results* ended.
+
+    Args:
+        results: Of all steps.
+        cut: Why it was ended early, if it was.
+        fail_fast: Whether one failed step fails it.
+        working: The steps whose success counts; None: of all.
+
+    """
     if cut is not None:
         return cut
-    succeeded = any(result.status is StepStatus.SUCCEEDED for result in results)
+    succeeded = _succeeded(results, working)
     failed = any(result.error is not None for result in results)
     if not succeeded or (failed and fail_fast):
         return RunStatus.FAILED
@@ -37,7 +47,7 @@ def report(state: RunState, status: RunStatus, answer: str) -> Report:
         warnings=state.warnings,
         trace_id=state.trace_id,
         run_id=state.run_id,
-        failed_hard=_failed_hard(status, state.results(), fail_fast=state.request.fail_fast),
+        failed_hard=_failed_hard(status, state.results(), state),
     )
 
 
@@ -51,12 +61,16 @@ def replayed_report(state: RunState, run_id: str, stored: StoredAnswer) -> Repor
         warnings=(*stored.warnings, *(w for w in state.warnings if w not in stored.warnings), REPLAYED),
         trace_id=state.trace_id,
         run_id=run_id,
-        failed_hard=_failed_hard(stored.status, stored.results, fail_fast=state.request.fail_fast),
+        failed_hard=_failed_hard(stored.status, stored.results, state),
         replayed=True,
     )
 
 
-def _failed_hard(status: RunStatus, results: Sequence[StepResult], *, fail_fast: bool) -> bool:
-    succeeded = any(result.status is StepStatus.SUCCEEDED for result in results)
+def _failed_hard(status: RunStatus, results: Sequence[StepResult], state: RunState) -> bool:
+    succeeded = _succeeded(results, state.request.plan.working())
     failed = any(result.error is not None for result in results)
-    return status is RunStatus.CANCELLED or not succeeded or (fail_fast and failed)
+    return status is RunStatus.CANCELLED or not succeeded or (state.request.fail_fast and failed)
+
+
+def _succeeded(results: Sequence[StepResult], working: Collection[str] | None) -> bool:
+    return any(result.status is StepStatus.SUCCEEDED for result in results if working is None or result.step in working)

@@ -333,7 +333,12 @@ class _Engine:
 
     def _close(self) -> Generator[Event, None, Report]:
         state = self.state
-        status = run_status(state.results(), cut=self.cut, fail_fast=state.request.fail_fast)
+        status = run_status(
+            state.results(),
+            cut=self.cut,
+            fail_fast=state.request.fail_fast,
+            working=state.request.plan.working(),
+        )
         left = self.stop()
         if left:
             state.warn(f"{left} cancelled calls did not end within a second and were left behind.")

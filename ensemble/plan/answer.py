@@ -81,7 +81,7 @@ def failure_lines(plan: Plan, results: Mapping[str, StepResult]) -> tuple[str, .
 
 
 def _remains(plan: Plan, results: Mapping[str, StepResult]) -> str:
-    ends = [step.id for step in plan.steps if not any(_succeeded(results, after) for after in plan.dependents(step.id))]
+    ends = [name for name in plan.working() if not any(_succeeded(results, after) for after in plan.dependents(name))]
     return sections(plan, ends, results)
 
 

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ensemble.contract.outcomes import StepStatus
 from ensemble.plan.rendering import Scope, UnknownOutput, as_text, render
 from ensemble.plan.templates import Reference, Template, references
 
-__all__ = ["ALIASES", "OPERATORS", "AllOf", "AnyOf", "Comparison", "Condition", "condition_references", "evaluate"]
+__all__ = [
+    "ALIASES", "OPERATORS", "AllOf", "AnyOf", "Chosen", "Comparison", "Condition", "condition_references", "evaluate",
+]  # fmt: skip
 
 OPERATORS = (
     "contains", "not contains", "start with", "end with", "is", "is not", "empty", "not empty",
@@ -53,7 +56,19 @@ class AnyOf:
     parts: tuple[Condition, ...]
 
 
-type Condition = Comparison | AllOf | AnyOf
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """True where routing chose one of *routes*: by the first of the steps *by* whose output ``route`` names one."""
+
+    by: tuple[str, ...]
+    routes: tuple[str, ...]
+    otherwise: bool
+    """What it is where none of *by* chose."""
+    rules: str = ""
+    """What else decides *otherwise*, in one hash: a run found again may have it decided anew."""
+
+
+type Condition = Comparison | AllOf | AnyOf | Chosen
 
 
 def condition_references(condition: Condition | None) -> tuple[Reference, ...]:
@@ -62,6 +77,8 @@ def condition_references(condition: Condition | None) -> tuple[Reference, ...]:
         return ()
     if isinstance(condition, Comparison):
         return condition.field.references + references(condition.value)
+    if isinstance(condition, Chosen):
+        return tuple(Reference(step, ("route",)) for step in condition.by)
     return tuple(reference for part in condition.parts for reference in condition_references(part))
 
 
@@ -74,9 +91,17 @@ def evaluate(condition: Condition, scope: Scope) -> tuple[bool, tuple[str, ...]]
     """
     if isinstance(condition, Comparison):
         return _compared(condition, scope)
+    if isinstance(condition, Chosen):
+        chosen = next(filter(None, (_route_of(step, scope) for step in condition.by)), "")
+        return (chosen in condition.routes if chosen else condition.otherwise), ()
     answers = [evaluate(part, scope) for part in condition.parts]
     holds = (all if isinstance(condition, AllOf) else any)(answer for answer, _ in answers)
     return holds, tuple(warning for _, warnings in answers for warning in warnings)
+
+
+def _route_of(step: str, scope: Scope) -> str:
+    result = scope.steps.get(step)
+    return str(result.data.get("route") or "") if result and result.status is StepStatus.SUCCEEDED else ""
 
 
 def _compared(comparison: Comparison, scope: Scope) -> tuple[bool, tuple[str, ...]]:

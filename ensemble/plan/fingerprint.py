@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from ensemble.plan.conditions import AllOf, AnyOf, Comparison, Condition
+from ensemble.plan.conditions import AllOf, AnyOf, Chosen, Comparison, Condition
 from ensemble.plan.model import Plan, Step
 from ensemble.plan.templates import Template
 
@@ -77,6 +77,8 @@ def _condition(condition: Condition | None) -> Any:
             return [_value(condition.field), condition.operator, _value(condition.value)]
         case AllOf() | AnyOf():
             return {type(condition).__name__: [_condition(part) for part in condition.parts]}
+        case Chosen():
+            return {"Chosen": [condition.by, condition.routes, condition.rules]}
         case _:
             return None
 

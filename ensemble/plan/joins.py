@@ -24,7 +24,7 @@ class JoinKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """A join; *n* counts for a quorum only."""
+    """A join; *n* counts for a quorum, and as 0 for *all_done*: then it is met even where nothing succeeded."""
 
     kind: JoinKind = JoinKind.ALL_SUCCESS
     n: int = 1
@@ -90,7 +90,7 @@ def join_verdict(join: Join, dependencies: Iterable[Standing]) -> Verdict:
     if not here:
         return Verdict(Decision.SKIPPED, SkipReason.CONDITION) if count[Standing.LEFT] else READY
     possible = count[Standing.OPEN] + count[Standing.SUCCEEDED]
-    needed = {JoinKind.ALL_SUCCESS: here, JoinKind.QUORUM: join.n}.get(join.kind, 1)
+    needed = {JoinKind.ALL_SUCCESS: here, JoinKind.QUORUM: join.n, JoinKind.ALL_DONE: min(join.n, 1)}.get(join.kind, 1)
     if possible < needed:
         quorum = join.kind is JoinKind.QUORUM
         return Verdict(Decision.SKIPPED, SkipReason.QUORUM_IMPOSSIBLE if quorum else SkipReason.UPSTREAM_FAILED)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from ensemble.contract.breakers import BreakerPolicy
 from ensemble.plan.conditions import Condition
 from ensemble.plan.joins import Join
+from ensemble.plan.routes import Routing
 from ensemble.plan.templates import Template
 
 __all__ = [
@@ -99,6 +100,8 @@ class Step:
     max_tokens: int | None = None
     outputs: tuple[Output, ...] = ()
     stream: bool | None = None
+    decides: bool = False
+    """Whether it only decides which others run: its result is no part of the run's answer, nor its success."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +160,8 @@ class Plan:
     """None where the plan does not say."""
     defaults: Defaults = Defaults()
     warnings: tuple[str, ...] = ()
+    routing: Routing | None = None
+    """How the steps to run are chosen; such a plan is completed by :func:`ensemble.routing.team.routed`."""
 
     @cached_property
     def by_id(self) -> Mapping[str, Step]:
@@ -174,6 +179,10 @@ class Plan:
     def leaves(self) -> tuple[str, ...]:
         """Return the steps nobody waits for, in plan order."""
         return tuple(step.id for step in self.steps if not self._dependents[step.id])
+
+    def working(self) -> tuple[str, ...]:
+        """Return the steps that don't only decide; all of them where there are no others."""
+        return tuple(step.id for step in self.steps if not step.decides) or tuple(step.id for step in self.steps)
 
     def levels(self) -> tuple[tuple[str, ...], ...]:
         """Return the steps by how many others stand, at most, in a row before them."""

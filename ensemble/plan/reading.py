@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ensemble.plan.bounds import bounded, unreadable
@@ -13,9 +13,10 @@ from ensemble.plan.faults import Faults, folded, shortened
 from ensemble.plan.fields import MAX_TOKENS, Fields, at
 from ensemble.plan.lookup import Declaration, Directory
 from ensemble.plan.model import Defaults, Limits, OnFailure, Plan, Step
+from ensemble.plan.routes import Routing, read_routing
 from ensemble.plan.source import parse_text
 from ensemble.plan.stepfields import RawStep, raw_nodes, raw_steps, read_step
-from ensemble.plan.team import PATTERNS, team_steps, with_synthesizer
+from ensemble.plan.team import PATTERNS, routed_steps, team_steps, with_synthesizer
 from ensemble.plan.templates import BareWords, Reference, Template, references
 from ensemble.plan.texts import Texts
 
@@ -114,7 +115,10 @@ class _Reader:
         directory = Directory(declared, self.known, self.faults)
         last = root.text("synthesizer").strip() or synthesizer.strip()
         carry_all = root.choice("context", ("previous", "all")) == "all"
-        if raws is None:
+        routing = self._routing(chosen, listed or self.team, directory, last)
+        if routing is not None:
+            steps, answering = self._from_routes(routing, last, directory)
+        elif raws is None:
             team = self.team or listed or [(agent.path, agent.name, None) for agent in declared]
             steps, answering = self._from_team(chosen, team, last, directory, carry_all=carry_all)
         else:
@@ -131,6 +135,7 @@ class _Reader:
             on_failure=_on_failure(root),
             defaults=self._defaults(),
             warnings=tuple(self.warnings),
+            routing=routing,
         )
         root.close()
         self.faults.stop()
@@ -167,6 +172,39 @@ class _Reader:
         more = [entry for entry in self.team if folded(entry[1]) not in names]
         return [*own, *tools, *read_agents(more, self._texts((), self.team_typed, refusal))]
 
+    def _routing(self, pattern: str, team: list[Named], directory: Directory, last: str) -> Routing | None:
+        """Read ``route``, which a plan of the pattern *routing* has, perhaps with nothing in it."""
+        data = self.root.take("route")
+        if pattern != "routing":
+            if data is not None:
+                self.faults.add("route", "It is for the pattern routing.", "Write pattern: routing, or leave it out.")
+            return None
+        synthesizer = directory.find(last, "synthesizer") if last else None
+        names = [directory.find(word, path) for path, word, _ in team]
+        about = {name: directory.agents[name].description for name in names if name and name != synthesizer}
+        refusal = "Routes are chosen before any step runs; refer to task or start."
+        routing = read_routing(Fields(data, "route", self.faults), about, self._texts((), self.plan_typed, refusal))
+        app = directory.find(routing.classifier, "route.classifier") if routing.classifier else None
+        return replace(routing, classifier=app or "")
+
+    def _from_routes(
+        self, routing: Routing, synthesizer: str, directory: Directory
+    ) -> tuple[tuple[Step, ...], str | None]:
+        routes: dict[str, list[str]] = {}
+        for route in routing.routes:
+            found = [directory.find(word, f"route.{route.name}") for word in route.agents or (route.name,)]
+            routes[route.name] = [name for name in found if name]
+        steps = routed_steps(routes)
+        for step in steps:
+            self._check_taken(step.agent)
+        last = directory.find(synthesizer, "synthesizer") if synthesizer else None
+        return with_synthesizer(steps, last, tuple(step.id for step in steps)) if last else (steps, None)
+
+    def _check_taken(self, name: str) -> None:
+        if folded(name) in {"start", "task"}:
+            fix = "Declare it under another name: agents: {other: " + name + "}."
+            self.faults.add("agents", f"The name '{name}' is taken: it means the run's own.", fix)
+
     def _from_team(
         self, pattern: str, team: list[Named], synthesizer: str, directory: Directory, *, carry_all: bool
     ) -> tuple[tuple[Step, ...], str | None]:
@@ -177,9 +215,7 @@ class _Reader:
         last = directory.find(synthesizer, "synthesizer") if synthesizer else None
         names = [name for name in names if last is None or folded(name) != folded(last)]
         for name in {*names, *filter(None, [last])}:
-            if folded(name) in {"start", "task"}:
-                fix = "Declare it under another name: agents: {other: " + name + "}."
-                self.faults.add("agents", f"The name '{name}' is taken: it means the run's own.", fix)
+            self._check_taken(name)
         if not names:
             fix = "Name them: agents: [market, tech]."
             self.faults.add("agents", "There is no agent to run." + " Only the synthesizer." * bool(last), fix)

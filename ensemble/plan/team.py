@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
+from ensemble.plan.conditions import Chosen
 from ensemble.plan.faults import folded
 from ensemble.plan.joins import Join, JoinKind
 from ensemble.plan.model import Step
 
-__all__ = ["PATTERNS", "team_steps", "with_synthesizer"]
+__all__ = ["PATTERNS", "free_id", "routed_steps", "team_steps", "with_synthesizer"]
 
-PATTERNS = ("sequential", "parallel", "dag")
-"""How a team can work; ``dag`` means: as its steps say."""
+PATTERNS = ("sequential", "parallel", "routing", "dag")
+"""How a team can work; ``routing``: a router says who does, ``dag``: as its steps say."""
 
 
 def team_steps(pattern: str, team: Sequence[str], *, carry_all: bool) -> tuple[Step, ...]:
@@ -26,7 +27,7 @@ def team_steps(pattern: str, team: Sequence[str], *, carry_all: bool) -> tuple[S
     taken: set[str] = set()
     steps = []
     for agent in team:
-        step = Step(id=_free(agent, taken), agent=agent)
+        step = Step(id=free_id(agent, taken), agent=agent)
         if pattern == "sequential" and ids:
             step = replace(step, depends_on=(ids[-1],), carries=tuple(ids) if carry_all else (ids[-1],))
         ids.append(step.id)
@@ -35,17 +36,29 @@ def team_steps(pattern: str, team: Sequence[str], *, carry_all: bool) -> tuple[S
     return tuple(steps)
 
 
+def routed_steps(routes: Mapping[str, Sequence[str]]) -> tuple[Step, ...]:
+    """Return a step for each agent that some route names; each runs if one of its routes is chosen.
+
+    Args:
+        routes: The agents of each route.
+
+    """
+    team = dict.fromkeys(agent for agents in routes.values() for agent in agents)
+    ways = {agent: tuple(route for route, agents in routes.items() if agent in agents) for agent in team}
+    return tuple(Step(id=agent, agent=agent, when=Chosen((), ways[agent], otherwise=False)) for agent in team)
+
+
 def with_synthesizer(steps: tuple[Step, ...], agent: str, sources: tuple[str, ...]) -> tuple[tuple[Step, ...], str]:
     """Return *steps* and one more that is given the answers of *sources* once all have ended, and that step's id.
 
     One failed agent does not sink the synthesis: it begins if at least one succeeded.
     """
-    step_id = _free(agent, {folded(step.id) for step in steps})
+    step_id = free_id(agent, {folded(step.id) for step in steps})
     last = Step(id=step_id, agent=agent, depends_on=sources, carries=sources, join=Join(JoinKind.ALL_DONE))
     return (*steps, last), step_id
 
 
-def _free(name: str, taken: Collection[str]) -> str:
+def free_id(name: str, taken: Collection[str]) -> str:
     """Return *name*, or with the first number behind it that is free; cut so that it stays a name."""
     key = folded(name)
     if key not in taken:
