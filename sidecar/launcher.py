@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
+from sidecar.app import create_app
 from sidecar.auth import first_start_token
 from sidecar.context.counting import load_encodings
 from sidecar.embedded import EmbeddedStore
@@ -49,6 +50,7 @@ def launch(settings: Settings) -> None:
         _check_store(store_url, settings)
         tokens, token_file = (settings.tokens, None) if settings.tokens else first_start_token(settings.data_dir)
         load_encodings()  # before the workers are forked: they share it
+        _check_app(store_url, settings, tokens)
         listener = _listen(settings.host, settings.port)
         url = _url(settings.host, listener.getsockname()[1])
 
@@ -84,6 +86,13 @@ def _check_store(url: str, settings: Settings) -> None:
         ) from error
     finally:
         client.close()
+
+
+def _check_app(url: str, settings: Settings, tokens: Mapping[str, str]) -> None:
+    """Build what the workers will build, so that a fault of ours ends the start and not worker after worker."""
+    client = connect(url)
+    create_app(settings, client, tokens)
+    client.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:
