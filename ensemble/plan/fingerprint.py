@@ -12,7 +12,7 @@ from ensemble.plan.conditions import AllOf, AnyOf, Chosen, Comparison, Condition
 from ensemble.plan.model import Plan, Step
 from ensemble.plan.templates import Template
 
-__all__ = ["fingerprint"]
+__all__ = ["condition_document", "fingerprint"]
 
 FILE_IDS = ("upload_file_id", "tool_file_id", "related_id", "content_hash", "sha256")
 """Fields that say which file it is, the surest first. Dify signs a file's URL anew each time it is shown."""
@@ -55,7 +55,7 @@ def _step(plan: Plan, step: Step, identities: Mapping[str, str]) -> dict[str, An
         "query": _value(step.query),
         "depends_on": sorted(step.depends_on),
         "carries": step.carries,
-        "when": _condition(step.when),
+        "when": condition_document(step.when),
         "join": [step.join.kind, step.join.n],
         "outputs": [[output.name, output.type] for output in step.outputs],
     }
@@ -71,12 +71,13 @@ def _value(value: Any) -> Any:
     return [_value(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _condition(condition: Condition | None) -> Any:
+def condition_document(condition: Condition | None) -> Any:
+    """Return *condition* as plain lists and maps, the same for what means the same."""
     match condition:
         case Comparison():
             return [_value(condition.field), condition.operator, _value(condition.value)]
         case AllOf() | AnyOf():
-            return {type(condition).__name__: [_condition(part) for part in condition.parts]}
+            return {type(condition).__name__: [condition_document(part) for part in condition.parts]}
         case Chosen():
             return {"Chosen": [condition.by, condition.routes, condition.rules]}
         case _:
