@@ -15,15 +15,24 @@ from ensemble.contract.results import ErrorInfo, StepResult, Usage
 from ensemble.engine.events import Report
 from plugin.sizing import fitted
 
-__all__ = ["VARIABLES", "answer_text", "error_entry", "result_entry", "usage_entry", "variables"]
+__all__ = ["VARIABLES", "answer_text", "error_entry", "result_entry", "too_long", "usage_entry", "variables"]
 
 VARIABLES = ("status", "results", "errors", "usage", "warnings", "trace_id", "run_id", "run_url")
-"""Every variable sent at the end; *progress* is streamed before."""
+"""Every variable sent at the end; *progress* and *answer* are streamed before."""
 
 
-def variables(report: Report) -> dict[str, Any]:
-    """Return every variable of :data:`VARIABLES` in its place; each fits into one message to Dify's daemon."""
-    results, cut = fitted([result_entry(result) for result in report.results])
+def too_long(report: Report) -> bool:
+    """Return whether the results do not fit into one message as they are."""
+    _, cut = fitted([result_entry(result) for result in report.results])
+    return cut is not None
+
+
+def variables(report: Report, where: str = "") -> dict[str, Any]:
+    """Return every variable of :data:`VARIABLES` in its place; each fits into one message to Dify's daemon.
+
+    *where* names the whole results, where these have to be cut.
+    """
+    results, cut = fitted([result_entry(result) for result in report.results], where)
     errors, _ = fitted([error_entry(result, result.error) for result in report.results if result.error is not None])
     notes = [*report.warnings, *([_cut_note(cut)] if cut else [])]
     warnings, _ = fitted(plain(notes))

@@ -20,17 +20,18 @@ _CUTS = (64 * 1024, 16 * 1024, 4 * 1024, 1024, 256, 64)
 _PIECE_CHARS = 64 * 1024
 
 
-def fitted(entries: list[Any]) -> tuple[list[Any], int | None]:
+def fitted(entries: list[Any], where: str = "") -> tuple[list[Any], int | None]:
     """Return *entries*, plain JSON, short enough for one message, and after how many characters texts were cut.
 
     Texts are cut first, wherever they stand; where that is not enough, the fields *data* and *sources* go, then whole
-    entries from the end. Entries that fit as they are come back untouched, with None.
+    entries from the end. Entries that fit as they are come back untouched, with None. *where* is the reference put
+    behind what is left of a text: what names the whole.
     """
     if _fits(entries):
         return entries, None
     bare = entries
     for chars in _CUTS:
-        cut = [_shortened(entry, chars) for entry in entries]
+        cut = [_shortened(entry, chars, where) for entry in entries]
         if _fits(cut):
             return cut, chars
         bare = [_without(entry, {"data", "sources"}) for entry in cut]
@@ -51,14 +52,15 @@ def _fits(value: Any) -> bool:
     return len(to_json(value)) <= MAX_MESSAGE_BYTES - _ENVELOPE_BYTES
 
 
-def _shortened(value: Any, chars: int) -> Any:
+def _shortened(value: Any, chars: int, where: str) -> Any:
     match value:
         case str() if len(value) > chars:
-            return f"{value[:chars]}… [cut: {len(value):,} characters in all]"
+            whole = f"; whole: {where}" if where else ""
+            return f"{value[:chars]}… [cut: {len(value):,} characters in all{whole}]"
         case dict():
-            return {key[:chars]: _shortened(each, chars) for key, each in value.items()}
+            return {key[:chars]: _shortened(each, chars, where) for key, each in value.items()}
         case list():
-            return [_shortened(each, chars) for each in value]
+            return [_shortened(each, chars, where) for each in value]
         case _:
             return value
 

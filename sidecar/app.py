@@ -13,6 +13,9 @@ from sidecar.breakers.service import Breakers
 from sidecar.context.service import pack_context
 from sidecar.health import SelfView
 from sidecar.http import Handler, answer_problems, require_tokens, serve
+from sidecar.messages.log import Log
+from sidecar.messages.mailboxes import Mailboxes
+from sidecar.results.service import Results
 from sidecar.runs.service import Runs
 from sidecar.settings import Settings
 from sidecar.state.service import State
@@ -45,6 +48,10 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
     self_view = SelfView(redis, embedded=settings.redis_url is None)
     runs, breakers, state = Runs(store, Defaults(lease_ms=settings.lease_ms)), Breakers(store), State(redis)
     return {
+    results = Results(redis)
+    # Whoever waits holds a thread; the other half stays for those who don't.
+    waiting = Waiting(settings.threads // 2)
+    mailboxes, log = Mailboxes(redis, waiting), Log(store, waiting)
         "live": lambda _tenant, _params, _ask: self_view.live(),
         "ready": lambda _tenant, _params, _ask: self_view.ready(),
         "about": lambda _tenant, _params, _ask: self_view.about(),
@@ -57,6 +64,8 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
         "list_breakers": lambda tenant, _params, _ask: breakers.all(tenant),
         "get_breaker": lambda tenant, params, _ask: breakers.get(tenant, params),
         "list_state": lambda tenant, params, _ask: state.entries(tenant, params),
+        "put_result": results.put,
+        "get_result": lambda tenant, params, _ask: results.get(tenant, params),
         "get_state": lambda tenant, params, _ask: state.get(tenant, params),
         "put_state": state.put,
         "delete_state": state.delete,

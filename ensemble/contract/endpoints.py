@@ -60,6 +60,7 @@ class Endpoint[ParamsT: Ask, AnswerT: Answer]:
     public: bool = False
     """True where no token is needed: health only."""
 
+from ensemble.contract.whole import WholeParams, WholePut, WholeResult, WholeStored
     def in_path(self) -> tuple[str, ...]:
         """Return the fields of *params* that stand in the path."""
         return tuple(_PLACEHOLDER.findall(self.path))
@@ -123,6 +124,10 @@ PUT_STATES = Endpoint(
     "put_states", "POST", _TRACE + "/state-writes", TraceParams, StateWrite, StateWritten, "Store all or none."
 )
 
+_RESULT = "/v1/results/{ref}"
+PUT_RESULT = Endpoint("put_result", "PUT", _RESULT, WholeParams, WholePut, WholeStored, "Store a result whole.")
+GET_RESULT = Endpoint("get_result", "GET", _RESULT, WholeParams, None, WholeResult, "A result stored whole.")
+
 ALL: tuple[Endpoint[Any, Any], ...] = (
     LIVE,
     READY,
@@ -146,3 +151,5 @@ ALL: tuple[Endpoint[Any, Any], ...] = (
     GET_STATES,
     PUT_STATES,
 )
+    PUT_RESULT,
+    GET_RESULT,

@@ -10,6 +10,7 @@ from dify_plugin.entities.tool import ToolInvokeMessage
 
 from plugin.messages import messages
 from plugin.service import Caller, orchestrate
+from plugin.whole import keeper
 
 
 class OrchestratorTool(Tool):
@@ -22,4 +23,5 @@ class OrchestratorTool(Tool):
             conversation_id=self.session.conversation_id,
             session=self.session,
         )
-        yield from messages(self, orchestrate(tool_parameters, self.runtime.credentials, caller))
+        saved = self.runtime.credentials
+        yield from messages(self, orchestrate(tool_parameters, saved, caller), keeper(saved))

@@ -84,6 +84,9 @@ class Client(Protocol):
     def ping(self) -> bool:
         """Answer."""
 
+    def get(self, name: str) -> str | None:
+        """Return the text of a key."""
+
     def info(self, section: str) -> dict[str, Any]:
         """Say what the server is."""
 

@@ -138,7 +138,7 @@ def test_every_declared_output_is_sent() -> None:
     """And every one that is sent is declared, under a name that Dify's templates can spell."""
     declared = ORCHESTRATOR["output_schema"]["properties"]
 
-    assert set(declared) == {*VARIABLES, "progress"}
+    assert set(declared) == {*VARIABLES, "progress", "answer"}
     assert not {"text", "json", "files"} & set(declared)
     assert all(len(name) <= 30 for name in declared)
 

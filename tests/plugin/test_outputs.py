@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -24,6 +24,7 @@ from plugin.failing import hard_failure
 from plugin.messages import messages
 from plugin.outputs import VARIABLES, answer_text, result_entry, usage_entry, variables
 from plugin.sizing import MAX_MESSAGE_BYTES
+from plugin.whole import Keep
 
 GOOD = StepResult(
     step="one",
@@ -161,14 +162,14 @@ class Anybody(Tool):
         raise NotImplementedError
 
 
-def told(report: Report, *events: Event) -> list[ToolInvokeMessage]:
+def told(report: Report, *events: Event, keep: Keep | None = None) -> list[ToolInvokeMessage]:
     """Return the messages for a run with *events* that ends with *report*."""
 
     def run() -> Generator[Event, None, Report]:
         yield from events
         return report
 
-    return list(messages(Anybody.from_credentials({}), run()))
+    return list(messages(Anybody.from_credentials({}), run(), keep))
 
 
 def said(sent: list[ToolInvokeMessage]) -> dict[str, Any]:
@@ -178,6 +179,9 @@ def said(sent: list[ToolInvokeMessage]) -> dict[str, Any]:
         body = json.loads(message.model_dump_json())["message"]
         if "text" in body:
             outputs["text"] += body["text"]
+        elif "blob" in body:
+            assert (message.meta or {})["mime_type"] == "application/json"
+            outputs["file"] = message.message.blob
         elif body["stream"]:
             outputs[body["variable_name"]] = outputs.get(body["variable_name"], "") + body["variable_value"]
         else:
@@ -191,7 +195,8 @@ def test_progress_is_streamed_a_line_an_event() -> None:
     sent = told(a_report(), Progress("one started"), Progress("one succeeded"))
 
     kinds = [message.type.value for message in sent]
-    assert kinds == ["variable", "variable", "text", *["variable"] * len(VARIABLES)]
+    assert kinds == ["variable", "variable", "variable", "text", *["variable"] * len(VARIABLES)]
+    assert said(sent)["answer"] == "the answer"
     assert said(sent)["progress"] == "one started\none succeeded\n"
     assert said(sent)["text"] == "the answer"
 
@@ -202,9 +207,21 @@ def test_a_run_without_a_word_still_has_its_progress() -> None:
 
 
 def test_streamed_text_is_not_said_twice() -> None:
-    """The rest follows; where an attempt was given up in the middle, the whole answer does."""
-    assert said(told(a_report(), AnswerText("the "), AnswerText("ans")))["text"] == "the answer"
-    assert said(told(a_report(), AnswerText("oth")))["text"] == "oth\n\nthe answer"
+    """The rest follows; what belongs to another attempt can't be taken back, and the text is whole all the same."""
+    whole = said(told(a_report(), AnswerText("the "), AnswerText("ans")))
+    broken = said(told(a_report(), AnswerText("oth")))
+
+    assert (whole["answer"], whole["text"]) == ("the answer", "the answer")
+    assert (broken["answer"], broken["text"]) == ("oth", "the answer")
+
+
+def test_the_answer_is_streamed_without_the_lines_about_failures() -> None:
+    """They belong to the text; and an empty answer is empty, not null."""
+    outputs = said(told(a_report([GOOD, BAD], status=RunStatus.PARTIAL)))
+
+    assert outputs["answer"] == "the answer"
+    assert outputs["text"] != "the answer"
+    assert said(told(a_report(answer="")))["answer"] == ""
 
 
 def test_whoever_stops_listening_stops_the_run() -> None:
@@ -255,11 +272,38 @@ def test_no_line_is_ever_longer_than_the_daemon_bears(case: Big) -> None:
     """The answer is whole all the same, every step is still named, and a warning tells of the cut."""
     sent = told(a_report(case.results, answer="z" * 3_000_000, status=RunStatus.PARTIAL), Progress("p" * 3_000_000))
 
-    assert max(map(written, sent)) <= MAX_MESSAGE_BYTES
+    assert max(written(message) for message in sent if message.type.value != "blob") <= MAX_MESSAGE_BYTES
     outputs = said(sent)
+    assert len(json.loads(outputs["file"])["results"]) == len(case.results)
     assert outputs["text"].startswith("z" * 3_000_000)
     assert len(outputs["results"]) == case.kept
     assert "too long for one message" in outputs["warnings"][-1]
+
+
+def test_long_results_are_kept_whole_in_two_places_and_their_reference_is_told() -> None:
+    """What is left of a text ends with where the whole of it is."""
+    kept: dict[str, Mapping[str, Any]] = {}
+
+    def keep(ref: str, whole: Mapping[str, Any]) -> None:
+        kept[ref] = whole
+
+    report = a_report([big(text="x" * 2_000_000)])
+    outputs = said(told(report, keep=keep))
+
+    text = outputs["results"][0]["text"]
+    assert text.startswith("x" * 65_536)
+    assert len(text) < 66_000
+    assert text.endswith(f"whole: ensemble-{report.run_id}.json, /v1/results/{report.run_id}]")
+    assert json.loads(outputs["file"]) == kept[report.run_id]
+    assert kept[report.run_id]["results"][0]["text"] == "x" * 2_000_000
+
+
+def test_a_sidecar_that_can_not_keep_them_is_a_warning() -> None:
+    """The file is there all the same."""
+    outputs = said(told(a_report([big(text="x" * 2_000_000)]), keep=lambda _ref, _whole: "it is away"))
+
+    assert "not stored with the sidecar: it is away." in outputs["warnings"][-2]
+    assert outputs["file"]
 
 
 def test_results_that_fit_are_passed_on_whole() -> None:

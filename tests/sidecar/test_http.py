@@ -19,7 +19,7 @@ from sidecar.runs.service import Runs
 
 type Ask = Callable[..., Any]
 
-IN_PATH = {"run_id": "0" * 32, "trace_id": "t", "namespace": "n", "key": "k"}
+IN_PATH = {"run_id": "0" * 32, "ref": "0" * 32, "trace_id": "t", "namespace": "n", "key": "k", "agent": "a"}
 AN_EXCHANGE = {"run_id": "0" * 32, "owner": "1" * 32, "epoch": 1}
 
 

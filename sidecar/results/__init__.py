@@ -1,0 +1,1 @@
+"""Keeps for a day what was too long for a workflow's variable."""
