@@ -110,7 +110,7 @@ class Book:
             fields = self._hashes.setdefault(key, {})
             fields[field] = str(int(fields.get(field, 0)) + delta)
         for key, ms in changes.expiries.items():
-            if key in self._hashes:  # indexes have a time to live too, and are not kept here
+            if ms and key in self._hashes:  # indexes have a time to live too, and are not kept here
                 self._expiries[key] = now_ms + ms
         for (key, run_id), score in changes.index.items():
             if key == LEASES:

@@ -11,6 +11,7 @@ __all__ = [
     "ANSWER",
     "ATTEMPT",
     "BREAKERS",
+    "BREAKERS_HELD",
     "LEASES",
     "RUN",
     "RUNS",
@@ -18,6 +19,8 @@ __all__ = [
     "STEPS",
     "attempt_at",
     "breaker_at",
+    "breaker_changes_at",
+    "call_at",
     "run_at",
     "run_hash",
     "run_key_at",
@@ -31,6 +34,8 @@ LEASES = "leases"
 """Sorted set of the ids of open runs by the end of their lease, unix milliseconds."""
 BREAKERS = "breakers"
 """Sorted set of identities by the last change of their breaker, unix milliseconds. Identities outlive their breakers."""
+BREAKERS_HELD = "breakers:held"
+"""Sorted set of the identities whose breaker an operator holds or gave a policy; these breakers are kept for good."""
 
 RUN = "run"
 """Field of a run's hash: who runs it and how it stands (records.Run). Written by every exchange, so it is small."""
@@ -79,3 +84,13 @@ def run_key_at(run_key: str, fingerprint: str) -> Address:
 def breaker_at(identity: str) -> Address:
     """Return the address of an agent's breaker (records.Breaker)."""
     return Address(f"breaker:{identity}", "breaker")
+
+
+def breaker_changes_at(identity: str) -> Address:
+    """Return the address of the last changes of state of an agent's breaker (a JSON list of the contract's)."""
+    return Address(f"breaker:{identity}", "changes")
+
+
+def call_at(identity: str, ticket: str) -> Address:
+    """Return the address of a call that is guarded by an agent's breaker and belongs to no run (records.Call)."""
+    return Address(f"call:{ticket}:{identity}", "call")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ensemble.contract.breakers import BreakerPolicy, BreakerState
 from ensemble.contract.exchange import Admission, AdmissionAsk, Decision, Why
-from ensemble.rules import breaker, budget, lease
-from ensemble.rules.addresses import run_at, run_hash
+from ensemble.rules import breaker, budget
+from ensemble.rules.addresses import run_hash
+from ensemble.rules.guarding import refusal
 from ensemble.rules.problems import Conflict
-from ensemble.rules.records import Amounts, Attempt, Breaker, Defaults, Run
+from ensemble.rules.records import Amounts, Attempt, Defaults
 from ensemble.rules.snapshot import Address
 from ensemble.rules.working import Working
 
@@ -46,57 +46,24 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
             detail=verdict.detail,
             retry_after_ms=retry_after_ms,
         )
-    policy = ask.breaker or defaults.breaker
-    before, dead_runs = _without_the_dead(work, work.breaker(ask.identity), policy)
+    policy = work.breakers.policy(ask.identity, ask.breaker, defaults.breaker)
+    before, dead_runs = work.breakers.without_the_dead(ask.identity, policy, (work.run_id, work.run))
     after_breaker, answer = breaker.admit(before, policy, work.now_ms, ask.ticket, work.run_id)
     if answer.decision is not Decision.ADMITTED:
-        return _no(ask, answer)
+        return Admission(
+            ticket=ask.ticket,
+            decision=answer.decision,
+            why=answer.why,
+            detail=refusal(ask.agent, before, answer),
+            retry_after_ms=answer.retry_after_ms,
+        )
     for address in dead_runs:
         work.draft.check(address)
-    work.put_breaker(ask.identity, after_breaker)
+    work.breakers.put(ask.identity, after_breaker)
     work.budget = after
     _bound(work)
     _record(work, ask, after_breaker.generation, verdict.reserved)
     return Admission(ticket=ask.ticket, decision=Decision.ADMITTED)
-
-
-def _without_the_dead(work: Working, before: Breaker, policy: BreakerPolicy) -> tuple[Breaker, tuple[Address, ...]]:
-    """Return a full half-open breaker without the probes nobody waits for any more, and whose runs those were.
-
-    A probe lives as long as its run holds its ticket open and, for another's run, as that run's lease lasts.
-    """
-    if before.state is not BreakerState.HALF_OPEN or len(before.probes) < policy.half_open_probes:
-        return before, ()
-    work.draft.snapshot.require(run_at(run_id) for run_id in before.probes.values() if run_id != work.run_id)
-    dead = {ticket: run_id for ticket, run_id in before.probes.items() if not _lives(work, ticket, run_id)}
-    others = dict.fromkeys(run_at(run_id) for run_id in dead.values() if run_id != work.run_id)
-    return breaker.free(before, dead), tuple(others)
-
-
-def _lives(work: Working, ticket: str, run_id: str) -> bool:
-    if run_id == work.run_id:
-        return ticket in work.run.open
-    text = work.draft.text(run_at(run_id))
-    if text is None:
-        return False
-    run = Run.model_validate_json(text)
-    return ticket in run.open and lease.left_ms(run, work.now_ms) > 0
-
-
-def _no(ask: AdmissionAsk, answer: breaker.Verdict) -> Admission:
-    seconds = (answer.retry_after_ms or 0) / 1000
-    detail = (
-        f"{ask.agent} asked for time; its calls wait {seconds:.1f} s more"
-        if answer.why is Why.COOLING
-        else f"{ask.agent} is isolated after repeated failures; the next try may go out in {seconds:.1f} s"
-    )
-    return Admission(
-        ticket=ask.ticket,
-        decision=answer.decision,
-        why=answer.why,
-        detail=detail,
-        retry_after_ms=answer.retry_after_ms,
-    )
 
 
 def _bound(work: Working) -> None:

@@ -26,5 +26,5 @@ def lose_attempts(work: Working, tickets: Iterable[str]) -> None:
             continue
         work.budget, booking = budget.lose(work.budget, attempt.reserved, work.run.on_lost)
         work.put_attempt(attempt.model_copy(update={"booking": booking, "settled_ms": work.now_ms}))
-        work.free_probes(attempt.ask.identity, (ticket,))
+        work.breakers.free_probes(attempt.ask.identity, (ticket,))
     work.run = work.run.model_copy(update={"open": {t: step for t, step in work.run.open.items() if t not in lost}})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Conflict", "UnknownRun"]
+__all__ = ["Conflict", "UnknownCall", "UnknownRun"]
 
 
 class Conflict(Exception):  # noqa: N818 - the word of the contract
@@ -21,3 +21,12 @@ class UnknownRun(Exception):  # noqa: N818 - the word of the contract
         """Name the run."""
         self.run_id = run_id
         super().__init__(f"no run {run_id} is on record: open it first, or again")
+
+
+class UnknownCall(Exception):  # noqa: N818 - the word of the contract
+    """No call of this ticket was admitted by this breaker, or its time to be kept has passed."""
+
+    def __init__(self, ticket: str) -> None:
+        """Name the ticket."""
+        self.ticket = ticket
+        super().__init__(f"no call {ticket} is on record: ask for its admission first")

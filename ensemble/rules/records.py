@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel, ConfigDict, Field
 
 from ensemble.contract.base import Fingerprint, HexId, RunKey, TraceId
-from ensemble.contract.breakers import BreakerPolicy, BreakerState
+from ensemble.contract.breakers import BreakerCause, BreakerForcing, BreakerPolicy, BreakerState
 from ensemble.contract.budgets import Limits
 from ensemble.contract.exchange import LEASE_MS, AdmissionAsk, OnLost, PlannedStep, Remote, Settlement
-from ensemble.contract.outcomes import RunStatus
+from ensemble.contract.guarding import CallAsk
+from ensemble.contract.outcomes import Outcome, RunStatus
 
-__all__ = ["About", "Amounts", "Attempt", "Booking", "Breaker", "Defaults", "Run", "Steps"]
+__all__ = ["About", "Amounts", "Attempt", "Booking", "Breaker", "Call", "Defaults", "Run", "Steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +98,29 @@ class Attempt(_Record):
 
 
 class Breaker(_Record):
-    """One agent's circuit breaker: counts and times only. Who asks brings the policy."""
+    """One agent's circuit breaker: counts, times, and what an operator set. Who asks brings the policy beside it."""
 
     state: BreakerState = BreakerState.CLOSED
     generation: int = Field(default=0, description="Grows at every change of state.")
     failures: int = Field(default=0, description="Consecutive failures while closed.")
     successes: int = Field(default=0, description="Successes while half-open.")
-    probes: dict[HexId, HexId] = Field(default={}, description="Tickets out while half-open and the run of each.")
+    probes: dict[str, str] = Field(
+        default={},
+        description="Tickets out while half-open, and whose each is: a run's id; or, in decimal digits, the unix "
+        "milliseconds until which a call of no run holds its place.",
+    )
     opened_ms: int | None = Field(default=None, description="When it opened last.")
+    half_open_ms: int | None = Field(default=None, description="Since when it is half-open.")
+    trips: int = Field(default=0, description="How often it opened since it was closed last.")
     cooling_until_ms: int = Field(default=0, description="Until when a throttled agent is left in peace.")
+    cause: BreakerCause | None = Field(default=None, description="Why it changed its state last.")
+    forced: BreakerForcing | None = Field(default=None, description="How an operator holds it.")
+    policy: BreakerPolicy | None = Field(default=None, description="An operator's; beats whatever is asked by.")
+
+
+class Call(_Record):
+    """A call of no run that is guarded by a breaker, from its admission to its settlement."""
+
+    ask: CallAsk
+    generation: int = Field(description="The breaker's at admission.")
+    outcome: Outcome | None = Field(default=None, description="How it ended; None as long as nobody told.")

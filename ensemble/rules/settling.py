@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ensemble.contract.exchange import Settlement
 from ensemble.contract.results import StepResult
-from ensemble.rules import breaker, budget
+from ensemble.rules import budget
 from ensemble.rules.addresses import run_at
 from ensemble.rules.problems import Conflict
 from ensemble.rules.records import Attempt, Defaults
@@ -63,15 +63,14 @@ def _take(work: Working, ticket: str, result: StepResult, *, late: bool) -> bool
 
 
 def _tell_breaker(work: Working, attempt: Attempt, news: Settlement, defaults: Defaults) -> None:
-    """Let the agent's breaker judge the news by the policy the attempt was admitted under."""
+    """Let the agent's breaker judge the news by the policy the attempt was admitted under, or by an operator's."""
     identity = attempt.ask.identity
-    after = breaker.settle(
-        work.breaker(identity),
-        attempt.ask.breaker or defaults.breaker,
-        work.now_ms,
+    work.breakers.settle(
+        identity,
+        work.breakers.policy(identity, attempt.ask.breaker, defaults.breaker),
         ticket=news.ticket,
         generation=attempt.generation,
         outcome=news.outcome,
+        took_ms=news.took_ms,
         retry_after_ms=news.retry_after_ms,
     )
-    work.put_breaker(identity, after)

@@ -105,7 +105,7 @@ class Changes:
     index: Mapping[Address, int | None] = field(default_factory=dict)
     """Members of sorted sets and their score; None removes the member."""
     expiries: Mapping[str, int] = field(default_factory=dict)
-    """How many milliseconds a key lives from now."""
+    """How many milliseconds a key lives from now; 0: for good."""
     checks: tuple[Address, ...] = ()
     """Documents not written whose version as read is checked all the same."""
 
@@ -134,6 +134,10 @@ class Draft:
             return self._written[address]
         return self.snapshot.text(address)
 
+    def counter(self, address: Address) -> int:
+        """Return the counter at *address* as it will stand. Raises NotRead."""
+        return self.snapshot.counter(address) + self._increments.get(address, 0)
+
     def fields(self, key: str) -> dict[str, str]:
         """Return every document and counter of the hash *key*, documents as they will stand. Raises NotRead."""
         fields: dict[str, str | None] = {**self.snapshot.fields(key)}
@@ -155,12 +159,16 @@ class Draft:
         """Let the commit fail if the counters' sum after it would pass *at_most*."""
         self._bounds[addresses] = at_most
 
+    def is_bound(self, key: str) -> bool:
+        """Return whether counters of the hash *key* are bound already."""
+        return any(address.key == key for addresses in self._bounds for address in addresses)
+
     def rank(self, key: str, member: str, score: int | None) -> None:
         """Set the score of *member* in the sorted set *key*; None removes it."""
         self._index[Address(key, member)] = score
 
     def expire(self, key: str, ms: int) -> None:
-        """Let *key* live *ms* milliseconds from now."""
+        """Let *key* live *ms* milliseconds from now; 0: for good."""
         self._expiries[key] = ms
 
     def check(self, address: Address) -> None:

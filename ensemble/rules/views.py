@@ -15,6 +15,7 @@ from ensemble.rules.addresses import ABOUT, ANSWER, ATTEMPT, RUN, STEP, STEPS
 from ensemble.rules.budget import COUNTERS, Budget
 from ensemble.rules.problems import UnknownRun
 from ensemble.rules.records import About, Attempt, Breaker, Run, Steps
+from ensemble.rules.shelf import changes_of
 
 __all__ = ["attempts_of", "breaker_view", "outcome_of", "results_of", "run_and_about", "run_line", "run_view"]
 
@@ -92,8 +93,8 @@ def outcome_of(attempt: Attempt) -> Outcome | None:
     return None if attempt.booking is None else Outcome.UNCERTAIN
 
 
-def breaker_view(identity: str, text: str, now_ms: int) -> BreakerView:
-    """Return one breaker from its document."""
+def breaker_view(identity: str, text: str, now_ms: int, changes: str | None = None) -> BreakerView:
+    """Return one breaker from its document, and from that of its changes of state where they are told."""
     breaker = Breaker.model_validate_json(text)
     return BreakerView(
         identity=identity,
@@ -103,7 +104,12 @@ def breaker_view(identity: str, text: str, now_ms: int) -> BreakerView:
         probes=len(breaker.probes),
         generation=breaker.generation,
         opened_ms=breaker.opened_ms,
+        trips=breaker.trips,
         cooling_ms=max(0, breaker.cooling_until_ms - now_ms),
+        cause=breaker.cause,
+        forced=breaker.forced,
+        policy=breaker.policy,
+        changes=changes_of(changes),
     )
 
 

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ensemble.contract.exchange import Uncertain
 from ensemble.contract.outcomes import RunStatus, Source, StepStatus
 from ensemble.contract.results import StepResult
-from ensemble.rules import breaker as breakers
-from ensemble.rules.addresses import (
-    BREAKERS,
-    LEASES,
-    attempt_at,
-    breaker_at,
-    run_at,
-    run_hash,
-    step_at,
-)
+from ensemble.rules.addresses import LEASES, attempt_at, run_at, run_hash, step_at
 from ensemble.rules.budget import COUNTERS, Budget
-from ensemble.rules.records import Attempt, Breaker, Run
+from ensemble.rules.records import Attempt, Run
+from ensemble.rules.shelf import Shelf
 from ensemble.rules.snapshot import Address, Draft
 from ensemble.rules.views import attempts_of, results_of
 
-__all__ = ["BREAKER_TTL_MS", "Working", "counters_at"]
-
-BREAKER_TTL_MS = 24 * 3_600_000
-"""How long a breaker nothing happens to is kept, milliseconds; longer than any recovery timeout."""
+__all__ = ["Working", "counters_at"]
 
 
 def counters_at(run_id: str) -> tuple[Address, ...]:
@@ -47,9 +34,8 @@ class Working:
         draft.snapshot.require(counters)
         self.budget = self._budget = Budget(*[draft.snapshot.counter(address) for address in counters])
         self._attempts: dict[str, Attempt | None] = {}
-        self._breakers: dict[str, Breaker] = {}
+        self.breakers = Shelf(draft)
         self._changed_attempts: set[str] = set()
-        self._changed_breakers: set[str] = set()
 
     def attempt(self, ticket: str) -> Attempt | None:
         """Return the attempt of *ticket*, None if there is none."""
@@ -62,23 +48,6 @@ class Working:
         """Keep *attempt* in place of what was there."""
         self._attempts[attempt.ask.ticket] = attempt
         self._changed_attempts.add(attempt.ask.ticket)
-
-    def breaker(self, identity: str) -> Breaker:
-        """Return the breaker of *identity*; an agent nobody knows has a closed one."""
-        if identity not in self._breakers:
-            text = self.draft.text(breaker_at(identity))
-            self._breakers[identity] = Breaker() if text is None else Breaker.model_validate_json(text)
-        return self._breakers[identity]
-
-    def put_breaker(self, identity: str, breaker: Breaker) -> None:
-        """Keep *breaker*; one that stayed the same is not written, so that a hot agent's callers do not collide."""
-        if breaker != self.breaker(identity):
-            self._breakers[identity] = breaker
-            self._changed_breakers.add(identity)
-
-    def free_probes(self, identity: str, tickets: Iterable[str]) -> None:
-        """Give back the probes' places of *tickets*, neutrally."""
-        self.put_breaker(identity, breakers.free(self.breaker(identity), tickets))
 
     def step(self, step: str) -> StepResult | None:
         """Return the result of *step*, None as long as it has none."""
@@ -125,10 +94,7 @@ class Working:
             attempt = self._attempts[ticket]
             if attempt is not None:
                 self.draft.put(attempt_at(self.run_id, ticket), attempt.model_dump_json(exclude_defaults=True))
-        for identity in self._changed_breakers:
-            self.draft.put(breaker_at(identity), self._breakers[identity].model_dump_json(exclude_defaults=True))
-            self.draft.expire(breaker_at(identity).key, BREAKER_TTL_MS)
-            self.draft.rank(BREAKERS, identity, self.now_ms)
+        self.breakers.finish()
         for name, address in zip(COUNTERS, counters_at(self.run_id), strict=True):
             self.draft.add(address, getattr(self.budget, name) - getattr(self._budget, name))
 

@@ -14,7 +14,7 @@ from functools import partial
 
 from ensemble.rules.addresses import BREAKERS, LEASES, RUNS, run_hash
 from ensemble.rules.ending import ending_wants, sweep
-from ensemble.rules.working import BREAKER_TTL_MS
+from ensemble.rules.shelf import BREAKER_TTL_MS
 from sidecar.errors import Contended, StoreUnavailable
 from sidecar.store.connection import store_errors
 from sidecar.store.keys import full_key

@@ -11,7 +11,7 @@ ARGV      operations one after another, k being the number of a key. First what 
             rank   k member score       in a sorted set
             delete k field
             unrank k member
-            expire k milliseconds       from now
+            expire k milliseconds       from now; "0": for good
 
 Returns   1 written, 0 something no longer holds and nothing was written
 
@@ -54,6 +54,9 @@ while at <= #ARGV do
       at = at + 3
     elseif operation == 'unrank' then
       redis.call('ZREM', key, name)
+      at = at + 3
+    elseif name == '0' then
+      redis.call('PERSIST', key)
       at = at + 3
     else
       redis.call('PEXPIRE', key, name)

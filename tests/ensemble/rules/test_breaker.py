@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from ensemble.contract.breakers import BreakerPolicy, BreakerState
+from ensemble.contract.breakers import BreakerCause, BreakerForcing, BreakerPolicy, BreakerState, Forced
 from ensemble.contract.exchange import Decision, Why
 from ensemble.contract.outcomes import Outcome
 from ensemble.rules import breaker as rules
 from ensemble.rules.records import Breaker
+from ensemble.rules.tripping import Counts, fewest_calls, open_ms
 
 POLICY = BreakerPolicy(failure_threshold=3, recovery_timeout=60, success_threshold=2, half_open_probes=2)
 NOW = 1_000_000
@@ -27,11 +28,12 @@ def closed(**more: Any) -> Breaker:
 
 
 def opened(ago_ms: int, **more: Any) -> Breaker:
-    return Breaker(state=OPEN, generation=5, opened_ms=NOW - ago_ms, **more)
+    return Breaker(state=OPEN, generation=5, opened_ms=NOW - ago_ms, **{"trips": 1, **more})
 
 
 def half_open(*tickets: str, **more: Any) -> Breaker:
-    return Breaker(state=HALF_OPEN, generation=6, opened_ms=NOW - 70_000, probes=dict.fromkeys(tickets, RUN), **more)
+    times = {"opened_ms": NOW - 70_000, "half_open_ms": NOW - 10_000, "trips": 1}
+    return Breaker(state=HALF_OPEN, generation=6, probes=dict.fromkeys(tickets, RUN), **{**times, **more})
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,15 @@ def half_open(*tickets: str, **more: Any) -> Breaker:
             Decision.ADMITTED,
             None,
             None,
-            Breaker(state=HALF_OPEN, generation=6, opened_ms=NOW - 60_000, probes={MINE: RUN}),
+            Breaker(
+                state=HALF_OPEN,
+                generation=6,
+                opened_ms=NOW - 60_000,
+                half_open_ms=NOW,
+                trips=1,
+                probes={MINE: RUN},
+                cause=BreakerCause.RECOVERY,
+            ),
             id="recovered: a probe, in a new generation",
         ),
         pytest.param(half_open(), Decision.ADMITTED, None, None, half_open(MINE), id="half-open: a probe"),
@@ -114,9 +124,9 @@ def settle(before: Breaker, outcome: Outcome, *, generation: int | None = None, 
     )
 
 
-TRIPPED_CLOSED = Breaker(state=OPEN, generation=5, opened_ms=NOW)
-TRIPPED_HALF_OPEN = Breaker(state=OPEN, generation=7, opened_ms=NOW)
-HEALED = Breaker(state=CLOSED, generation=7, opened_ms=NOW - 70_000)
+TRIPPED_CLOSED = Breaker(state=OPEN, generation=5, opened_ms=NOW, trips=1, cause=BreakerCause.FAILURES)
+TRIPPED_HALF_OPEN = Breaker(state=OPEN, generation=7, opened_ms=NOW, trips=2, cause=BreakerCause.PROBE_FAILED)
+HEALED = Breaker(state=CLOSED, generation=7, opened_ms=NOW - 70_000, cause=BreakerCause.HEALED)
 
 TABLE = [
     (closed(), Outcome.SUCCEEDED, closed()),
@@ -174,3 +184,179 @@ def test_a_freed_probe_leaves_all_else_as_it_was() -> None:
     before = half_open(MINE, OTHER, successes=1)
     assert rules.free(before, (MINE, THIRD)) == half_open(OTHER, successes=1)
     assert rules.free(before, (THIRD,)) is before
+
+
+# --- an operator's hand
+
+LATER = NOW + 5_000
+FORCED_OPEN = Breaker(
+    state=OPEN,
+    generation=5,
+    opened_ms=NOW,
+    trips=1,
+    cause=BreakerCause.OPERATOR,
+    forced=BreakerForcing(state=Forced.OPEN),
+)
+
+
+def held(state: Forced, until_ms: int | None = None, **more: Any) -> Breaker:
+    return rules.force(closed(**more), BreakerForcing(state=state, until_ms=until_ms), NOW)
+
+
+@pytest.mark.parametrize(
+    ("before", "decision", "why", "retry_after_ms"),
+    [
+        pytest.param(held(Forced.OPEN), Decision.REFUSED, Why.BREAKER_OPEN, None, id="held open: nobody knows when"),
+        pytest.param(held(Forced.OPEN, NOW + 9), Decision.REFUSED, Why.BREAKER_OPEN, 9, id="held open for a time"),
+        pytest.param(held(Forced.OPEN, NOW), Decision.ADMITTED, None, None, id="the time is over"),
+        pytest.param(held(Forced.CLOSED), Decision.ADMITTED, None, None, id="held closed"),
+        pytest.param(held(Forced.CLOSED, cooling_until_ms=LATER), Decision.WAIT, Why.COOLING, 5_000, id="but cooling"),
+        pytest.param(held(Forced.DISABLED, cooling_until_ms=LATER), Decision.ADMITTED, None, None, id="disabled"),
+    ],
+)
+def test_admission_by_a_held_breaker(
+    before: Breaker, decision: Decision, why: Why | None, retry_after_ms: int | None
+) -> None:
+    assert rules.admit(before, POLICY, NOW, MINE, RUN)[1] == rules.Verdict(decision, why, retry_after_ms)
+
+
+def test_forcing_begins_a_new_generation_and_letting_go_closes() -> None:
+    assert rules.force(closed(failures=2), BreakerForcing(state=Forced.OPEN), NOW) == FORCED_OPEN
+    freed = rules.force(FORCED_OPEN, None, NOW)
+    assert (freed.state, freed.generation, freed.forced, freed.trips) == (CLOSED, 6, None, 0)
+
+
+def test_a_force_that_ended_leaves_a_closed_breaker() -> None:
+    after, _ = rules.admit(held(Forced.OPEN, NOW), POLICY, NOW, MINE, RUN)
+    assert (after.state, after.generation, after.forced) == (CLOSED, 6, None)
+    assert after.cause is BreakerCause.FORCE_ENDED
+
+
+@pytest.mark.parametrize(("state", "failures"), [(Forced.CLOSED, 50), (Forced.DISABLED, 0)])
+def test_nothing_opens_a_breaker_held_closed_and_a_disabled_one_hears_nothing(state: Forced, failures: int) -> None:
+    after = held(state)
+    for _ in range(50):
+        after = settle(after, Outcome.UNAVAILABLE)
+    assert (after.state, after.failures) == (CLOSED, failures)
+
+
+# --- how long it stays open
+
+GROWING = BreakerPolicy(recovery_timeout=10, exponential_backoff_multiplier=2)
+JITTER = GROWING.model_copy(update={"randomized_wait_factor": 0.5})
+CAPPED = GROWING.model_copy(update={"exponential_max_wait_duration_in_open_state": 35})
+
+
+@pytest.mark.parametrize(
+    ("policy", "trips", "seconds"),
+    [
+        (BreakerPolicy(recovery_timeout=10), 1, 10),
+        (BreakerPolicy(recovery_timeout=10), 9, 10),
+        (GROWING, 1, 10),
+        (GROWING, 2, 20),
+        (GROWING, 4, 80),
+        (GROWING, 10**6, 3600),
+        (CAPPED, 2, 20),
+        (CAPPED, 3, 35),
+        (BreakerPolicy(recovery_timeout=10, exponential_backoff_multiplier=1.5), 3, 22.5),
+    ],
+)
+def test_the_time_open_grows_up_to_its_cap(policy: BreakerPolicy, trips: int, seconds: float) -> None:
+    assert open_ms(opened(0, trips=trips), policy) == seconds * 1000
+
+
+def test_chance_moves_the_time_open_within_its_bounds_and_every_asker_draws_the_same() -> None:
+    drawn = {open_ms(opened(number, trips=2), JITTER) for number in range(200)}
+    assert min(drawn) >= 10_000
+    assert max(drawn) <= 30_000
+    assert max(drawn) - min(drawn) > 15_000, "it is spread"
+    assert open_ms(opened(3, trips=2), JITTER) == open_ms(opened(3, trips=2), JITTER)
+
+
+PATIENT = POLICY.model_copy(update={"max_wait_duration_in_half_open_state": 10})
+
+
+@pytest.mark.parametrize(
+    ("since_ms", "policy", "expected"),
+    [
+        (NOW - 9_999, PATIENT, rules.Verdict(Decision.ADMITTED)),
+        (NOW - 10_000, PATIENT, rules.Verdict(Decision.REFUSED, Why.BREAKER_OPEN, 60_000)),
+        (NOW - 69_999, PATIENT, rules.Verdict(Decision.REFUSED, Why.BREAKER_OPEN, 1)),
+        (NOW - 70_000, PATIENT, rules.Verdict(Decision.ADMITTED)),
+        (NOW - 10**8, POLICY, rules.Verdict(Decision.ADMITTED)),
+    ],
+)
+def test_half_open_too_long_is_open_again_from_that_moment(
+    since_ms: int, policy: BreakerPolicy, expected: rules.Verdict
+) -> None:
+    before = half_open(OTHER, half_open_ms=since_ms)
+    assert rules.admit(before, policy, NOW, MINE, RUN)[1] == expected
+
+
+# --- rates
+
+RATES = BreakerPolicy(
+    failure_threshold=1000,
+    sliding_window_size=20,
+    minimum_number_of_calls=10,
+    failure_rate_threshold=50,
+    slow_call_rate_threshold=80,
+    slow_call_duration_threshold=2,
+)
+
+
+@pytest.mark.parametrize(
+    ("counts", "cause"),
+    [
+        pytest.param(Counts(9, 9, 9), None, id="too few calls"),
+        pytest.param(Counts(10, 4, 0), None, id="below both"),
+        pytest.param(Counts(10, 5, 0), BreakerCause.FAILURE_RATE, id="at the failure rate"),
+        pytest.param(Counts(10, 0, 7), None, id="slow, not slow enough"),
+        pytest.param(Counts(10, 0, 8), BreakerCause.SLOW_CALLS, id="at the slow rate"),
+        pytest.param(Counts(20, 10, 20), BreakerCause.FAILURE_RATE, id="failures are named first"),
+        pytest.param(None, None, id="not counted"),
+    ],
+)
+@pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.TIMED_OUT])
+def test_rates_open_a_closed_breaker(counts: Counts | None, cause: BreakerCause | None, outcome: Outcome) -> None:
+    before = closed()
+    after = rules.settle(before, RATES, NOW, ticket=MINE, generation=4, outcome=outcome, counts=counts)
+    assert (after.state, after.cause) == (CLOSED if cause is None else OPEN, cause)
+
+
+@pytest.mark.parametrize(
+    ("size", "minimum", "fewest"), [(100, 10, 10), (100, 100, 91), (5, 10, 5), (1, 10, 1), (25, 100, 28)]
+)
+def test_no_more_calls_are_waited_for_than_a_window_holds(size: int, minimum: int, fewest: int) -> None:
+    policy = RATES.model_copy(update={"sliding_window_size": size, "minimum_number_of_calls": minimum})
+    assert fewest_calls(policy) == fewest
+
+
+@pytest.mark.parametrize(("took_ms", "after"), [(1_999, HALF_OPEN), (2_000, OPEN)])
+def test_a_slow_success_of_a_probe_counts_as_failed_where_slow_calls_are_judged(
+    took_ms: int, after: BreakerState
+) -> None:
+    news: dict[str, Any] = {"ticket": MINE, "generation": 6, "outcome": Outcome.SUCCEEDED, "took_ms": took_ms}
+    assert rules.settle(half_open(MINE), RATES, NOW, **news).state is after
+    assert rules.settle(half_open(MINE), POLICY, NOW, **news).state is HALF_OPEN
+
+
+@pytest.mark.parametrize(
+    ("before", "outcome", "belongs"),
+    [
+        (closed(), Outcome.SUCCEEDED, True),
+        *[(closed(), outcome, True) for outcome in FAILURES],
+        *[(closed(), outcome, False) for outcome in (*NEUTRAL, Outcome.THROTTLED)],
+        (opened(5), Outcome.SUCCEEDED, False),
+        (half_open(MINE), Outcome.SUCCEEDED, False),
+        (held(Forced.CLOSED), Outcome.SUCCEEDED, False),
+        (held(Forced.DISABLED), Outcome.SUCCEEDED, False),
+    ],
+)
+def test_only_what_is_heard_while_closed_belongs_into_a_window(
+    before: Breaker, outcome: Outcome, *, belongs: bool
+) -> None:
+    ask: dict[str, Any] = {"ticket": MINE, "generation": before.generation, "outcome": outcome}
+    assert rules.counted(before, RATES, NOW, **ask) is belongs
+    assert rules.counted(before, POLICY, NOW, **ask) is False
+    assert rules.counted(before, RATES, NOW, **{**ask, "generation": 99}) is False
