@@ -16,7 +16,7 @@ from plugin.adapters.reverse import Apps, ReverseAgent
 from plugin.credentials import Credentials
 from plugin.errors import BadPlan, in_words
 
-__all__ = ["Caller", "Session", "cast"]
+__all__ = ["Caller", "Session", "cast", "own_host"]
 
 OWN_DIFY = "dify"
 """The host of calls into the workspace's own Dify where no credential tells its address."""
@@ -53,7 +53,7 @@ def cast(plan: Plan, credentials: Credentials, caller: Caller, pools: Pools) -> 
 
     """
     keys = {app.name: app for app in credentials.app_keys}
-    own = OWN_DIFY if credentials.dify_base_url is None else origin_of(credentials.dify_base_url)
+    own = own_host(credentials)
     agents: dict[str, Agent] = {}
     faults: list[Fault] = []
     for name, spec in plan.agents.items():
@@ -71,6 +71,11 @@ def cast(plan: Plan, credentials: Credentials, caller: Caller, pools: Pools) -> 
     if faults:
         raise BadPlan(in_words(faults))
     return agents
+
+
+def own_host(credentials: Credentials) -> str:
+    """Return the host of calls into the workspace's own Dify."""
+    return OWN_DIFY if credentials.dify_base_url is None else origin_of(credentials.dify_base_url)
 
 
 def _no_way_back(name: str) -> Fault:

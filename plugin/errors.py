@@ -18,6 +18,7 @@ __all__ = [
     "EnsembleError",
     "NoAgentSucceeded",
     "ResultsDisagree",
+    "NoRouteChosen",
     "RunCancelled",
     "SidecarRefused",
     "SidecarUnavailable",
@@ -65,6 +66,10 @@ class SidecarRefused(EnsembleError):  # noqa: N818
 
 class NoAgentSucceeded(EnsembleError):  # noqa: N818
     """Every agent failed, so there is no answer."""
+
+
+class NoRouteChosen(EnsembleError):  # noqa: N818
+    """Those who were to choose a route failed, and there is no default."""
 
 
 class StepFailed(EnsembleError):  # noqa: N818

@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal
 
+from ensemble.contract.breakers import BreakerView
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.messages import AgentMessage
 from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.runs import RunView
-from ensemble.rules.addresses import ABOUT, LEASES, run_hash, run_key_at
+from ensemble.rules.addresses import ABOUT, LEASES, breaker_at, run_hash, run_key_at
 from ensemble.rules.ending import cancel, ending_wants
 from ensemble.rules.exchange import Defaults, decide, wanted
 from ensemble.rules.log import run_log
 from ensemble.rules.records import About
 from ensemble.rules.snapshot import EVERY, Address, Changes, NotRead, Snapshot
-from ensemble.rules.views import run_view
+from ensemble.rules.views import breaker_view, run_view
 
 __all__ = ["CLOSED_KEPT", "Book"]
 
@@ -72,6 +73,13 @@ class Book:
         """Return the run as it stands. Raises UnknownRun."""
         with self._lock:
             return run_view(run_id, self._hashes.get(run_hash(run_id), {}), self._clock())
+
+    def breakers(self, identities: Iterable[str]) -> tuple[BreakerView, ...]:
+        """Return the breakers of *identities* that are on record."""
+        with self._lock:
+            now_ms, places = self._clock(), {identity: breaker_at(identity) for identity in identities}
+            texts = {identity: self._hashes.get(at.key, {}).get(at.field) for identity, at in places.items()}
+            return tuple(breaker_view(identity, text, now_ms) for identity, text in texts.items() if text)
 
     def log(self, run_id: str) -> tuple[AgentMessage, ...]:
         """Return the run's messages in order. Raises UnknownRun."""

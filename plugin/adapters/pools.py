@@ -23,6 +23,7 @@ from ensemble.engine.book import Book
 from plugin.adapters.fallback import Absence
 from plugin.adapters.outbox import Outbox
 from plugin.adapters.sidecar import SidecarLedger
+from plugin.adapters.vectors import VectorCache, WorkspaceVectors
 from plugin.adapters.wire import connections as sidecar_connections
 from plugin.app_keys import AppKey
 from plugin.credentials import Credentials, Sidecar
@@ -39,6 +40,7 @@ class Pools:
         """Begin with nothing open."""
         self._lock = threading.Lock()
         self._books: OrderedDict[str, Book] = OrderedDict()
+        self._vectors = VectorCache()
         self._absences: dict[str, Absence] = {}
         self._workspaces: OrderedDict[str, Discovery] = OrderedDict()
 
@@ -84,6 +86,12 @@ class Pools:
         """Return the book of everyone with these very credentials: runs and breakers of others are not theirs."""
         with self._lock:
             return _kept(self._books, _name_of(credentials), Book)
+
+    def vectors(self, credentials: Credentials, model: str) -> WorkspaceVectors:
+        """Return what is remembered of an embedding model's vectors under these very credentials."""
+        sidecar = credentials.sidecar
+        ledger, absence = (self.sidecar(sidecar), self.absence(sidecar)) if sidecar else (None, None)
+        return WorkspaceVectors(_name_of(credentials), model, self._vectors, ledger, absence)
 
     def workspace(self, credentials: Credentials) -> Discovery:
         """Return what is known of the apps in the workspace of these very credentials; Dify does not name it."""
