@@ -8,6 +8,7 @@ from ensemble.contract.problems import Fault, Problem, ProblemCode
 
 __all__ = [
     "BadRequest",
+    "Busy",
     "Conflict",
     "Contended",
     "Forbidden",
@@ -104,6 +105,13 @@ class Contended(SidecarError):
 
     status, code, title = 503, ProblemCode.CONTENDED, "Too busy"
     retry_after_ms = 200
+
+
+class Busy(SidecarError):
+    """As many callers wait as may."""
+
+    status, code, title = 503, ProblemCode.BUSY, "Too many waiting"
+    retry_after_ms = 1000
 
 
 class StoreUnavailable(SidecarError):

@@ -22,10 +22,11 @@ from ensemble.contract.endpoints import Endpoint
 from ensemble.contract.problems import Fault, Problem, ProblemCode
 from sidecar.auth import Tenants
 from sidecar.errors import BadRequest, Invalid, SidecarError, TooLarge, UnsupportedMediaType
+from sidecar.streams import Events
 
 __all__ = ["Handler", "answer_problems", "require_tokens", "serve"]
 
-type Handler = Callable[[str, Any, Any], Answer]
+type Handler = Callable[[str, Any, Any], Answer | Events]
 """Takes the tenant ("" where no token is needed), the params and the body (None where there is none)."""
 
 MOST_FAULTS = 50
@@ -52,9 +53,13 @@ def serve(app: Flask, endpoint: Endpoint[Any, Any], handler: Handler) -> None:
     has_params = bool(params_type.model_fields)
 
     def view(**in_path: str) -> Response:
+        if endpoint.streams:
+            in_path |= _going_on()
         params = _params(params_type, in_path) if has_params or request.args else params_type()
         ask = _body(ask_type) if ask_type else None
         answer = handler(g.get("tenant", ""), params, ask)
+        if isinstance(answer, Events):
+            return _streamed(answer)
         # Whole, nulls included: a field left out would be read back as its default.
         return Response(answer.model_dump_json(), mimetype="application/json")
 
@@ -62,6 +67,20 @@ def serve(app: Flask, endpoint: Endpoint[Any, Any], handler: Handler) -> None:
     path = endpoint.path.replace("{" + HOLDS_SLASHES + "}", "<rest:" + HOLDS_SLASHES + ">")
     path = path.replace("{", "<").replace("}", ">")
     app.add_url_rule(path, endpoint.name, view, methods=[endpoint.method], provide_automatic_options=False)
+
+
+def _going_on() -> dict[str, str]:
+    """Return from where a reader goes on whose stream ended: browsers say so by themselves."""
+    last = request.headers.get("Last-Event-ID", "")
+    return {"after_ms": last} if last and "after_ms" not in request.args else {}
+
+
+def _streamed(events: Events) -> Response:
+    response = Response(events.lines(), mimetype="text/event-stream")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"  # nginx would keep events back until it has a page of them
+    response.call_on_close(events.on_close)
+    return response
 
 
 def require_tokens(app: Flask, tenants: Tenants, public: frozenset[str]) -> None:

@@ -32,6 +32,8 @@ class ProblemCode(StrEnum):
     """422: fields are missing, unknown or out of bounds; *errors* names each."""
     CONTENDED = "contended"
     """503 with ``Retry-After``: too many writers met at once; nothing was written."""
+    BUSY = "busy"
+    """503 with ``Retry-After``: as many callers wait for something to happen as may."""
     STORE_UNAVAILABLE = "store_unavailable"
     """503 with ``Retry-After``: Redis does not answer."""
     INTERNAL = "internal"

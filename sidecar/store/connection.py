@@ -32,6 +32,12 @@ class Client(Protocol):
     def eval(self, script: str, numkeys: int, *keys_and_args: str | int) -> Any:
         """Run a script and let the server keep it."""
 
+    def hget(self, name: str, key: str) -> str | None:
+        """Return one field of a hash."""
+
+    def blpop(self, keys: str, timeout: float) -> Any:
+        """Take the first item of a list, and wait for one, *timeout* seconds at most."""
+
     def hkeys(self, name: str) -> list[str]:
         """Return the fields of a hash."""
 
@@ -78,14 +84,14 @@ class Client(Protocol):
     def set(self, name: str, value: str, *, nx: bool, px: int) -> Any:
         """Set a key for some milliseconds; with *nx* only if there is none."""
 
+    def get(self, name: str) -> str | None:
+        """Return the text of a key."""
+
     def time(self) -> tuple[int, int]:
         """Return the server's clock: seconds and microseconds."""
 
     def ping(self) -> bool:
         """Answer."""
-
-    def get(self, name: str) -> str | None:
-        """Return the text of a key."""
 
     def info(self, section: str) -> dict[str, Any]:
         """Say what the server is."""
