@@ -88,7 +88,7 @@ class _Packer:
         """Return what is there of each part, the window's text and its tokens, never over the limit."""
         room = limit = self._policy.limit_tokens
         while True:
-            fitted = self._fitted(room)
+            fitted = self._fitted(room) if room >= 0 else [_DROPPED] * len(self._parts)
             text = self._joined(fitted)
             tokens = self._counter.count(text)
             if tokens <= limit:
@@ -104,7 +104,7 @@ class _Packer:
     def _fitted(self, room: int) -> list[_Fitted]:
         """Return what of each part fits into *room* tokens for all."""
         wanted = [min(size, self._policy.each_tokens) for size in self._wanted]
-        given = shares(self._policy.allocation, wanted, self._overheads, self._priorities, max(0, room))
+        given = shares(self._policy.allocation, wanted, self._overheads, self._priorities, room)
         return [_DROPPED if share is None else self._fit(index, share) for index, share in enumerate(given)]
 
     def _joined(self, fitted: Sequence[_Fitted]) -> str:

@@ -59,6 +59,8 @@ def _fairly(wanted: Sequence[int], overheads: Sequence[int], rank: Sequence[int]
         return fair_shares([wanted[i] for i in chosen], total - sum(overheads[i] for i in chosen))
 
     def crowded(number: int) -> bool:
+        if total < sum(overheads[index] for index in rank[:number]):
+            return True
         return any(
             share < min(wanted[index], LEAST_TOKENS) for share, index in zip(among(number), rank[:number], strict=True)
         )

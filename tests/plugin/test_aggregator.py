@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,8 @@ def test_the_limits_the_form_names_are_those_that_hold() -> None:
 )
 def test_results_are_read_however_they_were_written(given: Any) -> None:
     """As a value, as Python writes it (Dify's cast of a variable into a field of text), as JSON and as YAML."""
-    json_text = yaml.safe_dump(given, default_flow_style=True, width=10**6)
-
-    for written in (given, str(given), json_text, yaml.safe_dump({"results": given})):
-        read = read_aggregator_parameters({"results": written}).results
-        assert read == given or (isinstance(read, str) and read.startswith("results:"))
+    for written in (given, str(given), json.dumps(given), yaml.safe_dump(given, default_flow_style=True, width=10**6)):
+        assert read_aggregator_parameters({"results": written}).results == given
 
 
 def test_everything_wrong_is_said_at_once() -> None:
