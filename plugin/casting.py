@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ensemble.agents.identity import origin_of
+from ensemble.agents.memory import Remembering
 from ensemble.agents.port import Agent
 from ensemble.contract.problems import Fault
-from ensemble.plan.model import AppAgent, CredentialAgent, ModelAgent, Plan
+from ensemble.plan.model import AgentSpec, AppAgent, CredentialAgent, ModelAgent, Plan
 from plugin.adapters.model import ModelAgentCaller, Models
 from plugin.adapters.pools import Pools
 from plugin.adapters.reverse import Apps, ReverseAgent
@@ -59,18 +60,23 @@ def cast(plan: Plan, credentials: Credentials, caller: Caller, pools: Pools) -> 
     for name, spec in plan.agents.items():
         match spec.ref:
             case CredentialAgent(name=known):
-                agents[name] = pools.agent(keys[known])
+                agents[name] = _with_memory(pools.agent(keys[known]), spec, credentials, pools)
             case _ if caller.session is None:
                 faults.append(_no_way_back(name))
             case AppAgent(app_id=app_id):
                 apps, facts = caller.session.app, pools.workspace(credentials)
-                agents[name] = ReverseAgent(app_id, label=name, apps=apps, discovery=facts, host=own)
+                agent = ReverseAgent(app_id, label=name, apps=apps, discovery=facts, host=own)
+                agents[name] = _with_memory(agent, spec, credentials, pools)
             case ModelAgent(provider=provider, model=model, prompt=prompt):
                 models = caller.session.model
                 agents[name] = ModelAgentCaller(provider, model, prompt, label=name, models=models, host=own)
     if faults:
         raise BadPlan(in_words(faults))
     return agents
+
+
+def _with_memory(agent: Agent, spec: AgentSpec, credentials: Credentials, pools: Pools) -> Agent:
+    return Remembering(agent, pools.memory(credentials), spec.name) if spec.memory else agent
 
 
 def own_host(credentials: Credentials) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ensemble.agents.files import as_file, is_file
 from ensemble.contract.base import TRACE_ID_PATTERN
 from ensemble.contract.problems import Fault
 from ensemble.plan.faults import Faults, PlanError
@@ -24,7 +25,7 @@ __all__ = ["LIMITS", "PARAMETERS", "OrchestratorParameters", "Reader", "read_par
 
 PARAMETERS = (
     "task", "pattern", "agents", "plan", "inputs", "synthesizer", "run_key", "trace_id", "limits", "on_failure",
-    "on_sidecar_loss",
+    "on_sidecar_loss", "files",
 )  # fmt: skip
 """Every parameter the orchestrator reads."""
 
@@ -32,6 +33,7 @@ LIMITS = {"max_parallel": 1000, "timeout": 86_400, "max_tokens": 10**12, "max_ca
 """Every name the parameter *limits* may hold, and the highest number that means something."""
 
 MAX_TEXT_CHARS = 1_000_000
+MOST_FILES = 100
 _RUN_KEY_CHARS = 256
 _ON_FAILURE = ("best_effort", "fail_fast")
 _TRACE_ID = re.compile(TRACE_ID_PATTERN)
@@ -49,6 +51,8 @@ class OrchestratorParameters:
     plan: Any = None
     """Text or map, likewise."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[Mapping[str, Any], ...] = ()
+    """In the form of the Service API."""
     synthesizer: str | None = None
     run_key: str | None = None
     trace_id: str = ""
@@ -71,6 +75,7 @@ def read_parameters(raw: Mapping[str, Any]) -> OrchestratorParameters:
         agents=reader.structure("agents"),
         plan=reader.structure("plan"),
         inputs=reader.inputs(),
+        files=reader.files(),
         synthesizer=reader.text("synthesizer"),
         run_key=reader.run_key(),
         trace_id=reader.trace_id(),
@@ -131,6 +136,22 @@ class Reader:
             self.blame("inputs", "is not an object.", 'Write JSON or YAML such as {"company": "ACME"}.')
             return {}
         return {str(key): each for key, each in value.items()}
+
+    def files(self) -> tuple[Mapping[str, Any], ...]:
+        """Return the files in the form of the Service API."""
+        value = self._raw.get("files") or ()
+        given = value if isinstance(value, list | tuple) else [value]
+        # Dify makes a list of one nothing out of a parameter that is not set.
+        shown = [_as_dict(each) for each in given if each is not None and str(each).strip()]
+        if len(shown) > MOST_FILES:
+            self.blame("files", f"are {len(shown):,}.", f"At most {MOST_FILES} are taken.")
+            return ()
+        files = [as_file(each) if is_file(each) else None for each in shown]
+        for number, file in enumerate(files):
+            if file is None:
+                fix = "Choose file variables; if they are, set FILES_URL in Dify's environment."
+                self.blame(f"files[{number}]", "has no address it could be fetched from.", fix)
+        return tuple(file for file in files if file is not None)
 
     def run_key(self) -> str | None:
         """Return what the caller calls this run by."""
@@ -200,6 +221,11 @@ def _parsed(name: str, text: str, faults: list[Fault]) -> Any:
         value = None
     faults.extend(found.found)
     return value
+
+
+def _as_dict(file: Any) -> Any:
+    """Return a file as Dify shows it: the SDK makes an object of its own of one."""
+    return file.model_dump(mode="json") if hasattr(file, "model_dump") else file
 
 
 def _pairs(text: str) -> dict[str, str] | None:

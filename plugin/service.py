@@ -73,6 +73,8 @@ def run_request(
         agents=cast(plan, credentials, caller, pools),
         task=parameters.task,
         inputs=parameters.inputs,
+        files=parameters.files,
+        conversation=caller.conversation_id or "",
         user=caller.user_id or "anonymous",
         run_key=parameters.run_key,
         trace_id=parameters.trace_id,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ensemble.agents.files import as_files
 from ensemble.agents.port import Call, Reply
 from ensemble.contract.outcomes import Outcome
 
@@ -21,6 +22,7 @@ CHAT_MODES = frozenset({"chat", "agent-chat", "advanced-chat"})
 _TASK_NAMES = ("task", "query", "question", "input", "text", "topic", "prompt")
 """Which declared text variable takes the task, the first of these."""
 _TEXT_KINDS = frozenset({"text-input", "paragraph"})
+_FILE_KINDS = frozenset({"file", "file-list"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +156,12 @@ def _fault(variable: Variable, value: Any) -> str | None:
 
 
 def _converted(variable: Variable, value: Any) -> Any:
+    if variable.kind in _FILE_KINDS:
+        files = as_files(value)
+        # A list of one is a file, and a file a list of one: plans and variables write either.
+        if variable.kind == "file-list":
+            return files if isinstance(files, list) else [files]
+        return files[0] if isinstance(files, list) and len(files) == 1 else files
     return _as_text(value) if variable.is_text or variable.kind == "select" else value
 
 

@@ -37,6 +37,7 @@ class Teller:
         state, request = self._state, self._state.request
         plan = request.plan
         identities = {name: agent.identity for name, agent in request.agents.items()}
+        given = {**request.inputs, "sys.files": request.files} if request.files else request.inputs
         return self._send(
             Exchange(
                 run_id=state.run_id,
@@ -44,7 +45,7 @@ class Teller:
                 open=OpenRun(
                     run_key=request.run_key or state.run_id,
                     fingerprint=fingerprint(
-                        plan, task=request.task, inputs=request.inputs, user=request.user, identities=identities
+                        plan, task=request.task, inputs=given, user=request.user, identities=identities
                     ),
                     trace_id=state.trace_id,
                     task=request.task[:CONTENT_HEAD],

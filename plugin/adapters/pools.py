@@ -18,9 +18,11 @@ import urllib3
 
 from ensemble.agents.connections import Connections
 from ensemble.agents.discovery import Discovery
+from ensemble.agents.memory import LocalMemory, Memory
 from ensemble.agents.service_api import ServiceApiAgent
 from ensemble.engine.book import Book
 from plugin.adapters.fallback import Absence
+from plugin.adapters.memory import SidecarMemory
 from plugin.adapters.outbox import Outbox
 from plugin.adapters.sidecar import SidecarLedger
 from plugin.adapters.vectors import VectorCache, WorkspaceVectors
@@ -43,6 +45,7 @@ class Pools:
         self._vectors = VectorCache()
         self._absences: dict[str, Absence] = {}
         self._workspaces: OrderedDict[str, Discovery] = OrderedDict()
+        self._memories: OrderedDict[str, LocalMemory] = OrderedDict()
 
     @cached_property
     def connections(self) -> Connections:
@@ -86,6 +89,13 @@ class Pools:
         """Return the book of everyone with these very credentials: runs and breakers of others are not theirs."""
         with self._lock:
             return _kept(self._books, _name_of(credentials), Book)
+
+    def memory(self, credentials: Credentials) -> Memory:
+        """Return what agents remember by: the sidecar, or in local mode this process, for these very credentials."""
+        if credentials.sidecar is not None:
+            return SidecarMemory(self.sidecar(credentials.sidecar), self.absence(credentials.sidecar))
+        with self._lock:
+            return _kept(self._memories, _name_of(credentials), LocalMemory)
 
     def vectors(self, credentials: Credentials, model: str) -> WorkspaceVectors:
         """Return what is remembered of an embedding model's vectors under these very credentials."""

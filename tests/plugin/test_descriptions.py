@@ -107,7 +107,7 @@ def test_only_the_task_is_required_and_nothing_needs_a_selector() -> None:
     required = [parameter["name"] for parameter in ORCHESTRATOR["parameters"] if parameter.get("required")]
 
     assert required == ["task"]
-    assert {parameter["type"] for parameter in ORCHESTRATOR["parameters"]} == {"string", "select"}
+    assert {parameter["type"] for parameter in ORCHESTRATOR["parameters"]} == {"string", "select", "files"}
 
 
 def test_what_a_model_fills_in_is_explained_to_it() -> None:

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from dify_plugin.file.entities import FileType
+from dify_plugin.file.file import File
 
 from ensemble.plan.model import Limits
 from plugin.errors import BadParameters
@@ -106,3 +108,35 @@ def test_all_faults_are_told_at_once() -> None:
         read(inputs="x", run_key="k" * 300, trace_id="?", on_failure="?", limits="speed: 1, timeout: -1")
 
     assert len(str(caught.value).splitlines()) == 6
+
+
+SHOWN = {
+    "dify_model_identity": "__dify__file__",
+    "type": "image",
+    "transfer_method": "local_file",
+    "related_id": "u-1",
+    "url": "http://dify/files/u-1/file-preview?sign=x",
+}
+
+
+def test_files_come_as_the_sdk_makes_them_or_as_dify_shows_them() -> None:
+    """One or several; what is passed on is their address."""
+    wanted = {"type": "image", "transfer_method": "remote_url", "url": SHOWN["url"]}
+    made = File(url=SHOWN["url"], type=FileType.IMAGE)
+
+    assert read(files=[made, SHOWN]).files == (wanted, wanted)
+    assert read(files=SHOWN).files == (wanted,)
+    assert read(files=[None]).files == ()
+
+
+@pytest.mark.parametrize("value", ["a.pdf", [SHOWN | {"url": "/files/x", "transfer_method": "remote_url"}], [3]])
+def test_what_can_not_be_passed_on_is_named(value: Any) -> None:
+    """With the setting that a Dify without addresses lacks."""
+    with pytest.raises(BadParameters, match=r"files\[0\]: has no address.*FILES_URL"):
+        read(files=value)
+
+
+def test_there_is_a_most_of_files() -> None:
+    """A loop gone wrong is told from a wish."""
+    with pytest.raises(BadParameters, match="files: are 101"):
+        read(files=[SHOWN] * 101)
