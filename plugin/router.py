@@ -1,0 +1,143 @@
+"""One call of the router: from parameters and credentials to a route, and to its agents' answer where that is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+from ensemble.contract.outcomes import RunStatus
+from ensemble.engine.events import Event, Report
+from ensemble.engine.request import RunRequest
+from ensemble.engine.run import run
+from ensemble.engine.usage import total_usage
+from ensemble.plan.faults import Faults, PlanError
+from ensemble.plan.fields import Fields
+from ensemble.plan.lookup import Directory
+from ensemble.plan.model import Limits, Plan
+from ensemble.plan.reading import read_plan
+from ensemble.plan.routes import Routing, read_routing
+from ensemble.plan.templates import BareWords
+from ensemble.plan.texts import Texts
+from ensemble.routing.choices import Choice
+from plugin.adapters.fallback import FallbackLedger
+from plugin.adapters.greenlets import GreenletRunner
+from plugin.adapters.pools import POOLS, Pools
+from plugin.casting import Caller
+from plugin.credentials import Credentials, read_credentials
+from plugin.errors import BadParameters, NoRouteChosen, in_words
+from plugin.failing import hard_failure
+from plugin.limiting import allowance
+from plugin.router_parameters import RouterParameters, read_router_parameters
+from plugin.routing import Prepared, notes, prepared, told
+from plugin.service import LOCAL_MODE, context_for, ledger_for
+
+__all__ = ["Routed", "route"]
+
+_REFUSAL = "Routes are chosen before anything runs; refer to task or start."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routed:
+    """What came of one call of the router."""
+
+    choice: Choice
+    report: Report
+    """Of the run that decided and called; of none, if rules decided and nobody was called."""
+    called: bool
+    """Whether the report's answer is that of the route's agents."""
+
+
+def route(
+    parameters: Mapping[str, Any], credentials: Mapping[str, Any], caller: Caller, pools: Pools = POOLS
+) -> Generator[Event, None, Routed]:
+    """Choose a route as *parameters* say, yielding what happens, and call its agents if they shall be called.
+
+    Raises:
+        EnsembleError: parameters or credentials can't be used, those who decide failed and there is no default, or
+            the called agents failed.
+        EngineError: another call with the same run_key has the run.
+
+    """
+    saved = read_credentials(credentials)
+    read = read_router_parameters(parameters)
+    plan, routing = _plan(read, saved)
+    made = prepared(plan, routing, task=read.query, inputs=read.inputs, credentials=saved, caller=caller, pools=pools)
+    yield from told(made.routed)
+    report = yield from _run(made, read, saved, caller, pools)
+    results = report.results
+    choice = made.routed.choice(results)
+    report = replace(report, warnings=(*report.warnings, *notes(made.routed, results)))
+    if not choice.route and any(result.error for result in results):
+        raise NoRouteChosen(f"No route was chosen. {choice.reason}")
+    if choice.route and read.call and (failure := hard_failure(report)) is not None:
+        raise failure
+    return Routed(choice=choice, report=report, called=read.call and bool(choice.route))
+
+
+def _plan(read: RouterParameters, credentials: Credentials) -> tuple[Plan, Routing]:
+    """Return the plan of the routes' agents, or one without steps where nobody shall be called."""
+    known = [app.name for app in credentials.app_keys]
+    try:
+        if read.call:
+            source = {"pattern": "routing", "route": read.route}
+            plan = read_plan(source, known=known, inputs=read.inputs)
+            if plan.routing is not None:
+                return plan, plan.routing
+        faults = Faults()
+        warnings: list[str] = []
+        words = BareWords((), read.inputs)
+        texts = Texts(words, faults, warnings, refusal=_REFUSAL)
+        routing = read_routing(Fields(read.route, "route", faults), {}, texts)
+        directory = Directory((), known, faults)
+        app = directory.find(routing.classifier, "route.classifier") if routing.classifier else None
+        faults.stop()
+    except PlanError as error:
+        raise BadParameters(in_words(error.faults).replace("route.routes", "routes")) from None
+    routing = replace(routing, classifier=app or "")
+    return Plan(agents=directory.agents, steps=(), pattern="routing", warnings=tuple(warnings)), routing
+
+
+def _run(
+    made: Prepared, read: RouterParameters, credentials: Credentials, caller: Caller, pools: Pools
+) -> Generator[Event, None, Report]:
+    """Run what is left to do; nothing is, where rules decided and nobody shall be called."""
+    plan = made.routed.plan
+    local = () if credentials.sidecar else (LOCAL_MODE,)
+    if not plan.steps:
+        return Report(
+            status=RunStatus.SUCCEEDED,
+            answer="",
+            results=(),
+            usage=total_usage(()),
+            warnings=plan.warnings,
+            trace_id=read.trace_id or uuid4().hex,
+            run_id="",
+        )
+    allowed = allowance(Limits(), credentials.ceilings)
+    request = RunRequest(
+        plan=plan,
+        agents=made.agents,
+        task=read.query,
+        inputs=read.inputs,
+        user=caller.user_id or "anonymous",
+        run_key=read.run_key,
+        trace_id=read.trace_id,
+        timeout_s=allowed.timeout_s,
+        max_parallel=allowed.max_parallel,
+        host_parallel=credentials.ceilings.host_parallel,
+        limits=allowed.budget,
+        warnings=local,
+    )
+    ledger = ledger_for(credentials, pools)
+    try:
+        report = yield from run(
+            request, ledger=ledger, runner=GreenletRunner(), context=context_for(credentials, pools)
+        )
+    finally:
+        if isinstance(ledger, FallbackLedger):
+            ledger.leave()
+    if isinstance(ledger, FallbackLedger):
+        report = replace(report, warnings=(*report.warnings, *ledger.warnings))
+    return report

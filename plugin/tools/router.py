@@ -1,0 +1,26 @@
+"""The router tool: says which of several routes a query takes, and may call the agent at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from dify_plugin import Tool
+from dify_plugin.entities.tool import ToolInvokeMessage
+
+from plugin.casting import Caller
+from plugin.router import route
+from plugin.router_messages import router_messages
+
+
+class RouterTool(Tool):
+    """Chooses one of several routes for a query."""
+
+    def _invoke(self, tool_parameters: dict[str, Any]) -> Generator[ToolInvokeMessage]:
+        caller = Caller(
+            user_id=self.runtime.user_id,
+            app_id=self.session.app_id,
+            conversation_id=self.session.conversation_id,
+            session=self.session,
+        )
+        yield from router_messages(self, route(tool_parameters, self.runtime.credentials, caller))
