@@ -14,6 +14,7 @@ from ensemble.engine.run import run
 from ensemble.plan.faults import PlanError
 from ensemble.plan.model import Plan
 from ensemble.plan.reading import read_plan
+from ensemble.routing.team import Routed
 from plugin.adapters.context import SidecarContext
 from plugin.adapters.fallback import FallbackLedger
 from plugin.adapters.greenlets import GreenletRunner
@@ -23,6 +24,7 @@ from plugin.credentials import Credentials, read_credentials
 from plugin.errors import BadPlan, UnknownAgent, in_words
 from plugin.limiting import allowance
 from plugin.parameters import OrchestratorParameters, read_parameters
+from plugin.routing import notes, prepared, told
 
 __all__ = ["LOCAL_MODE", "Caller", "context_for", "ledger_for", "orchestrate", "run_request"]
 
@@ -45,7 +47,9 @@ def orchestrate(
     """
     saved = read_credentials(credentials)
     read = read_parameters(parameters)
-    request = run_request(read, saved, caller, pools)
+    request, chosen = _requested(read, saved, caller, pools)
+    if chosen is not None:
+        yield from told(chosen)
     ledger = ledger_for(saved, pools, fail_open=read.fail_open)
     try:
         report = yield from run(request, ledger=ledger, runner=GreenletRunner(), context=context_for(saved, pools))
@@ -54,6 +58,8 @@ def orchestrate(
             ledger.leave()
     if isinstance(ledger, FallbackLedger):
         report = replace(report, warnings=(*report.warnings, *ledger.warnings))
+    if chosen is not None:
+        report = replace(report, warnings=(*report.warnings, *notes(chosen, report.results)))
     return report
 
 
@@ -66,11 +72,34 @@ def run_request(
         BadPlan: the plan or the team can't be run as written.
 
     """
+    request, _ = _requested(parameters, credentials, caller, pools)
+    return request
+
+
+def _requested(
+    parameters: OrchestratorParameters, credentials: Credentials, caller: Caller, pools: Pools
+) -> tuple[RunRequest, Routed | None]:
+    """Return the request, and how its steps are chosen where the plan's pattern is *routing*."""
     plan = _plan(parameters, credentials)
+    chosen = None
+    if plan.routing is None:
+        agents = cast(plan, credentials, caller, pools)
+    else:
+        made = prepared(
+            plan,
+            plan.routing,
+            task=parameters.task,
+            inputs=parameters.inputs,
+            credentials=credentials,
+            caller=caller,
+            pools=pools,
+        )
+        chosen, agents = made.routed, made.agents
+        plan = chosen.plan
     allowed = allowance(parameters.limits.lowered(plan.limits), credentials.ceilings)
-    return RunRequest(
+    request = RunRequest(
         plan=plan,
-        agents=cast(plan, credentials, caller, pools),
+        agents=agents,
         task=parameters.task,
         inputs=parameters.inputs,
         files=parameters.files,
@@ -85,6 +114,7 @@ def run_request(
         fail_fast=parameters.fail_fast or plan.on_failure == "fail_fast",
         warnings=(*allowed.warnings, *(() if credentials.sidecar else (LOCAL_MODE,))),
     )
+    return request, chosen
 
 
 def _plan(parameters: OrchestratorParameters, credentials: Credentials) -> Plan:
