@@ -1,1 +1,1 @@
-"""The circuit breakers as they can be looked at; exchanges move them."""
+"""The circuit breakers by themselves; those of runs are moved by exchanges. Every rule stands in `ensemble.rules`."""

@@ -12,6 +12,7 @@ from ensemble.contract.outcomes import Outcome
 from ensemble.rules import breaker as rules
 from ensemble.rules.records import Breaker
 from ensemble.rules.tripping import Counts, fewest_calls, open_ms
+from tests.ensemble.rules.tables import holds, table
 
 POLICY = BreakerPolicy(failure_threshold=3, recovery_timeout=60, success_threshold=2, half_open_probes=2)
 NOW = 1_000_000
@@ -360,3 +361,49 @@ def test_only_what_is_heard_while_closed_belongs_into_a_window(
     assert rules.counted(before, RATES, NOW, **ask) is belongs
     assert rules.counted(before, POLICY, NOW, **ask) is False
     assert rules.counted(before, RATES, NOW, **{**ask, "generation": 99}) is False
+
+
+# --- the page shows these tables
+
+
+def words(breaker: Breaker) -> str:
+    """Return a breaker as the page writes it."""
+    parts = [breaker.state.replace("_", "-")]
+    if breaker.failures:
+        parts.append(f"{breaker.failures} failures" if breaker.failures > 1 else "1 failure")
+    if breaker.state is HALF_OPEN:
+        parts.append(f"probes out: {len(breaker.probes)}")
+    if breaker.successes:
+        parts.append(f"successes: {breaker.successes}")
+    if breaker.cooling_until_ms > NOW:
+        parts.append(f"cooling {(breaker.cooling_until_ms - NOW) / 1000:g} s")
+    return ", ".join(parts)
+
+
+def news(outcome: Outcome) -> str:
+    """Return an outcome as the breaker hears it."""
+    if outcome in FAILURES:
+        return "a failure"
+    return f"`{outcome}`" if outcome in {Outcome.SUCCEEDED, Outcome.THROTTLED} else "anything else"
+
+
+def lost(before: Breaker) -> str:
+    """Return what the page adds where the caller's place as a probe was given away."""
+    return ", of a probe whose place was given away" if before.state is HALF_OPEN and MINE not in before.probes else ""
+
+
+def test_the_page_shows_what_becomes_of_a_call_and_of_its_news() -> None:
+    """The tables above, in its words."""
+    asked = [
+        (param.id, param.values[1], "" if param.values[3] is None else f"{param.values[3]:,} ms")
+        for param in test_admission.pytestmark[0].args[1]
+    ]
+    holds("breakers.md", table(("a call asks", "answer", "retry after"), asked))
+    told = [(words(before), news(outcome) + lost(before), words(after)) for before, outcome, after in TABLE]
+    holds("breakers.md", table(("before", "a call ends with", "after"), told))
+    rates = [
+        (param.id, *(("",) * 3 if counts is None else (counts.calls, counts.failures, counts.slow)), cause or "")
+        for param in test_rates_open_a_closed_breaker.pytestmark[1].args[1]
+        for counts, cause in [param.values]
+    ]
+    holds("breakers.md", table(("window", "calls", "failures", "slow", "opens by"), rates))
