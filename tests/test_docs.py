@@ -173,7 +173,10 @@ def test_the_breakers_numbers_are_the_contracts() -> None:
     """Default values behind the fields, in their order."""
     for _, names, what in (row for row in rows(page("plans.md"), "where", "field") if row[0] == "breaker"):
         for name in code(names):
-            default = f"{BreakerPolicy.model_fields[name].default:g}"
+            default = BreakerPolicy.model_fields[name].default
+            if not isinstance(default, int | float):
+                continue
+            default = f"{default:g}"
             assert re.search(rf"\b{default}\b", what), name
 
 
