@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ensemble.packing": {"ensemble.contract"},
     "ensemble.aggregate": {"ensemble.contract"},
     "ensemble.agents": {"ensemble.contract"},
+    "ensemble.routing": {"ensemble.contract", "ensemble.plan", "ensemble.agents.port"},
     "ensemble.engine": {
         "ensemble.contract",
         "ensemble.plan",
@@ -43,6 +44,7 @@ MAY_NOT_LOAD: dict[str, set[str]] = {
     "ensemble.rules": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
     "ensemble.packing": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
     "ensemble.aggregate": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
+    "ensemble.routing": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
     "ensemble.agents": SERVER | SDK,
     "ensemble.engine": SERVER | SDK | WIRE,
     "sidecar": SDK,
