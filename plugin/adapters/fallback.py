@@ -23,7 +23,10 @@ from plugin.errors import SidecarRefused, SidecarUnavailable
 __all__ = ["AWAY_S", "Absence", "FallbackLedger"]
 
 AWAY_S = 5.0
-"""How long a sidecar that did not answer is left alone, seconds; meanwhile new runs begin with the book at once."""
+"""How long a sidecar that did not answer is left alone, seconds; meanwhile new runs begin with the book at once.
+
+Not so runs with a run_key of their own: they may be on record, and asking costs less than paying twice.
+"""
 
 _FORGOTTEN = frozenset({ProblemCode.NOT_FOUND, ProblemCode.CONFLICT})
 """What a sidecar says whose store has lost the run, or its last second."""
@@ -108,7 +111,7 @@ class FallbackLedger:
             self._hand_in(self._sidecar, ask)
 
     def _asked(self, ask: Exchange) -> ExchangeAnswer:
-        if ask.open is not None and self._absence.lasts() and not self._following:
+        if ask.open is not None and ask.open.run_key == ask.run_id and self._fail_open and self._absence.lasts():
             return self._without(ask, SidecarUnavailable("The sidecar did not answer a moment ago."))
         try:
             return self._told(ask)

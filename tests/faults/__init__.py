@@ -1,0 +1,1 @@
+"""Real processes killed at chosen points of an attempt's life, and what must hold afterwards."""
