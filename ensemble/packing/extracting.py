@@ -26,6 +26,7 @@ _NEIGHBOURS = 0.35
 _EDGE = 0.01
 """What the first and the last sentence score for standing there; what is left of the room goes to head and tail."""
 _MOST_TERMS = 48
+_MANY = 20
 _LONGEST_SEGMENT = 1_000
 """Characters; a sentence that never ends is taken in pieces."""
 _SAMPLE_CHARS = 100_000
@@ -48,7 +49,7 @@ def terms(text: str) -> list[str]:
     """Return the words of *text* to look for, each once: words of scripts with spaces, pairs of signs of the others."""
     found: dict[str, None] = {}
     for word in _WORD.finditer(text):
-        for piece in _pieces(word[0].casefold()):
+        for piece in _pieces(word[0].lower()):
             found.setdefault(piece)
     return list(found)
 
@@ -81,10 +82,7 @@ def _pieces(word: str) -> list[str]:
 
 def _own_terms(text: str) -> list[str]:
     counts = Counter(
-        piece
-        for word in _WORD.finditer(text[:_SAMPLE_CHARS])
-        for piece in _pieces(word[0].casefold())
-        if len(piece) > 1
+        piece for word in _WORD.finditer(text[:_SAMPLE_CHARS]) for piece in _pieces(word[0].lower()) if len(piece) > 1
     )
     long = [
         (word, number)
@@ -114,11 +112,7 @@ def _scores(text: str, segments: Sequence[_Segment], looked_for: Sequence[str]) 
     """Return the score of each segment; nothing where none of the words is in the text."""
     if not looked_for or not segments:
         return []
-    starts = [segment.start for segment in segments]
-    hits: dict[str, set[int]] = {}
-    pattern = re.compile("|".join(sorted(map(re.escape, looked_for), key=len, reverse=True)), re.IGNORECASE)
-    for match in pattern.finditer(text):
-        hits.setdefault(match[0].casefold(), set()).add(bisect_right(starts, match.start()) - 1)
+    hits = _hits(text, [segment.start for segment in segments], looked_for)
     if not hits:
         return []
     own = [0.0] * len(segments)
@@ -133,6 +127,25 @@ def _scores(text: str, segments: Sequence[_Segment], looked_for: Sequence[str]) 
         + _EDGE * max(1 - index / (0.6 * last + 1), 1 - (last - index) / (0.4 * last + 1))
         for index, score in enumerate(own)
     ]
+
+
+def _hits(text: str, starts: Sequence[int], looked_for: Sequence[str]) -> dict[str, set[int]]:
+    """Return the segments in which each word begins a word; those of scripts without spaces stand anywhere."""
+    lower = text.replace("İ", "i").lower()  # the one letter whose small form is longer than itself
+    hits: dict[str, set[int]] = {}
+    for word in looked_for:
+        at = lower.find(word)
+        if at < 0 or (len(starts) > _MANY and lower.count(word) > len(starts) // 2):
+            continue  # what stands in every other sentence tells none from another
+        anywhere = _CJK.match(word) is not None
+        where = set()
+        while at >= 0:
+            if anywhere or not at or not lower[at - 1].isalnum():
+                where.add(bisect_right(starts, at) - 1)
+            at = lower.find(word, at + len(word))
+        if where:
+            hits[word] = where
+    return hits
 
 
 def _chosen(

@@ -82,7 +82,10 @@ class _Packer:
             size if text == whole else counter.size(whole)
             for size, text, whole in zip(self._sizes, given, self._wholes, strict=True)
         ]
-        self._overheads = [counter.count(section(part.name, "")) + counter.count("\n\n") for part in parts]
+        # One token more: a heading beside a text may be counted as a little more than both.
+        self._overheads = [
+            counter.count(section(part.name, "")) + counter.count("\n\n") + bool(part.name) for part in parts
+        ]
 
     def packed(self) -> tuple[list[_Fitted], str, int]:
         """Return what is there of each part, the window's text and its tokens, never over the limit."""
