@@ -204,3 +204,44 @@ def test_whatever_is_sent_dify_accepts(
                 assert len(value) <= (declared[name].max_length or len(value))
     else:
         assert result.outcome is Outcome.REJECTED
+
+
+@pytest.mark.parametrize("mode", ["workflow", "completion", "chat", ""])
+def test_inputs_fixed_for_an_agent_fill_what_nothing_else_does(mode: str) -> None:
+    """Under the step's own, and never the variable the task goes into unless nothing else could be."""
+    form = [Variable(name="topic", kind="paragraph", required=True), Variable(name="tone", kind="text-input")]
+
+    fixed, given = {"tone": "dry"}, {"topic": "wasps"} if mode == "chat" else {}
+
+    plain = fit(mode, form, Call(query="bees", fixed_inputs=fixed, run_inputs=given), "app")
+    own = fit(mode, form, Call(query="bees", inputs={"topic": "ants", "tone": "warm"}, fixed_inputs=fixed), "app")
+
+    assert isinstance(plain, Given)
+    assert isinstance(own, Given)
+    assert "dry" == plain.inputs["tone"]
+    assert {"topic": "ants", "tone": "warm"} == own.inputs
+
+
+def test_a_required_text_that_is_fixed_leaves_the_task_to_the_other_one() -> None:
+    """Two required texts would leave no plain choice."""
+    form = [Variable(name=name, kind="paragraph", required=True) for name in ("brief", "style")]
+
+    given = fit("workflow", form, Call(query="bees", fixed_inputs={"style": "short"}), "app")
+
+    assert isinstance(given, Given)
+    assert {"brief": "bees", "style": "short"} == given.inputs
+
+
+def test_an_app_of_unknown_mode_is_given_the_task_in_both_ways_and_never_refused_here() -> None:
+    """What it lacks, Dify says; a task too long for a variable it need not have stays out of it."""
+    short = Variable(name="topic", kind="text-input", max_length=3)
+
+    assert {"topic": "bee"} == _given("", [short], "bee").inputs
+    assert {} == _given("", [short], "bees").inputs
+    assert ("bees", {}) == (_given("", [], "bees").query, _given("", [], "bees").inputs)
+
+
+def _given(mode: str, form: list[Variable], query: str) -> Given:
+    given = fit(mode, form, Call(query=query), "app")
+    assert isinstance(given, Given)
+    return given

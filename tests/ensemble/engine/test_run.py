@@ -258,3 +258,21 @@ def test_whatever_an_agent_gives_can_be_told(odd: object) -> None:
 
     assert played.report.status is RunStatus.SUCCEEDED
     assert played.by_step["a"].model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("reply", "tokens"),
+    [
+        (Reply(outcome=Outcome.REJECTED, message="no"), 0),
+        (Reply(outcome=Outcome.MISCONFIGURED, message="no"), 0),
+        (Reply(outcome=Outcome.UNAVAILABLE, message="no", sent=False), 0),
+        (Reply(outcome=Outcome.UNAVAILABLE, message="no"), None),
+        (Reply(outcome=Outcome.AGENT_FAILED, message="no"), None),
+        (Reply(outcome=Outcome.REJECTED, message="no", usage=Usage(tokens=7)), 7),
+    ],
+)
+def test_what_surely_never_ran_used_nothing_and_everything_else_is_unknown(reply: Reply, tokens: int | None) -> None:
+    """An unknown use is booked at its reservation; one that can't have been must not be."""
+    report = play(chain("a"), {"a": Scripted("a", [reply])}, chance=0.0).report
+
+    assert tokens == report.results[0].usage.tokens
