@@ -17,9 +17,10 @@ __all__ = [
     "BadPlan",
     "EnsembleError",
     "NoAgentSucceeded",
-    "ResultsDisagree",
     "NoRouteChosen",
+    "ResultsDisagree",
     "RunCancelled",
+    "SidecarNeeded",
     "SidecarRefused",
     "SidecarUnavailable",
     "StepFailed",
@@ -53,6 +54,10 @@ class UnknownAgent(BadPlan):
 
 class SidecarUnavailable(LedgerUnavailable, EnsembleError):  # noqa: N818
     """The sidecar does not answer, or not in a language this plugin understands."""
+
+
+class SidecarNeeded(EnsembleError):  # noqa: N818
+    """There is no sidecar, and what was asked for lives nowhere else."""
 
 
 class SidecarRefused(EnsembleError):  # noqa: N818

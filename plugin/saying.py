@@ -1,0 +1,123 @@
+"""What the tools on the sidecar's stores have in common: the sidecar itself, their values, and how they tell what came."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from ensemble.contract.plain import plain
+from ensemble.contract.problems import Fault
+from plugin.adapters.pools import Pools
+from plugin.adapters.sidecar import SidecarLedger
+from plugin.credentials import read_credentials
+from plugin.errors import SidecarNeeded
+from plugin.messages import Messenger
+from plugin.parameters import Reader
+from plugin.sizing import fitted, pieces
+
+__all__ = ["Said", "as_text", "faults_of", "names", "number", "said_messages", "sidecar_for", "value"]
+
+_MOST_NAMES = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What one call came to: the text output, and every declared variable."""
+
+    text: str
+    variables: Mapping[str, Any]
+
+
+def sidecar_for(credentials: Mapping[str, Any], pools: Pools, what: str) -> SidecarLedger:
+    """Return the sidecar's client.
+
+    Raises:
+        BadCredentials: they can't be read.
+        SidecarNeeded: there is none, and *what* lives nowhere else.
+
+    """
+    sidecar = read_credentials(credentials).sidecar
+    if sidecar is None:
+        raise SidecarNeeded(
+            f"{what} needs the sidecar, and none is configured. Start one, and enter its Sidecar URL and Sidecar token "
+            "in the plugin's credentials."
+        )
+    return pools.sidecar(sidecar)
+
+
+def said_messages[M](tool: Messenger[M], said: Said) -> Generator[M]:
+    """Yield the text, then every variable, each short enough for Dify's daemon."""
+    yield from (tool.create_text_message(piece) for piece in pieces(plain(said.text)))
+    for name, each in said.variables.items():
+        found = plain(each)
+        sent = fitted(found)[0] if isinstance(found, list) else (fitted([found])[0] or [type(found)()])[0]
+        yield tool.create_variable_message(name, sent)
+
+
+def value(reader: Reader, name: str) -> Any:
+    """Return what *name* holds: JSON read as JSON, all else as text; None where there is nothing.
+
+    What comes from a variable into a field of text was spelled by Python on its way through Dify.
+    """
+    found = reader.structure(name)
+    if not isinstance(found, str):
+        return plain(found)
+    for read in (_json, ast.literal_eval) if found.startswith(("[", "{")) else (_json,):
+        try:
+            return plain(read(found))
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+    return found
+
+
+def number(reader: Reader, name: str, *, least: float, most: float, default: float | None = None) -> float | None:
+    """Return the number *name* holds, *default* where there is none; a fault where it can't be."""
+    text = reader.text(name)
+    if text is None:
+        return default
+    try:
+        found = float(text)
+    except ValueError:
+        found = float("nan")
+    if not least <= found <= most:
+        reader.blame(name, f"can't be {text[:64]!r}.", f"Write a number from {least:g} to {most:,.0f}.")
+        return default
+    return found
+
+
+def names(reader: Reader, name: str) -> list[str]:
+    """Return the names in *name*: a list, or text with commas, semicolons or lines between them."""
+    found = value(reader, name)
+    pieces_found = (
+        found if isinstance(found, list) else str(found or "").replace(";", ",").replace("\n", ",").split(",")
+    )
+    each = [str(piece).strip() for piece in pieces_found if str(piece).strip()]
+    if len(each) > _MOST_NAMES:
+        reader.blame(name, f"holds {len(each):,} names.", f"At most {_MOST_NAMES} are taken.")
+    return each[:_MOST_NAMES]
+
+
+def as_text(found: Any) -> str:
+    """Return a value as a workflow shows it: text as it is, all else as JSON."""
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+
+
+def faults_of(error: ValidationError) -> list[Fault]:
+    """Return what the contract says of parameters it does not take."""
+    return [
+        Fault(field=str(each["loc"][0]) if each["loc"] else "value", problem=f"{each['msg']}.")
+        for each in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def _json(text: str) -> Any:
+    return json.loads(text, parse_constant=_no_number)
+
+
+def _no_number(word: str) -> Iterable[Any]:
+    raise ValueError(word)
