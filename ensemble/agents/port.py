@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ensemble.contract.exchange import Remote
 from ensemble.contract.outcomes import Outcome
 from ensemble.contract.results import Usage
 
-__all__ = ["Agent", "Call", "CallScope", "Reply"]
+__all__ = ["Agent", "Call", "CallScope", "Reconcilable", "Reply"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +74,20 @@ class CallScope:
     Safe to use from several threads or greenlets at once.
     """
 
-    def __init__(self, timeout_s: float, on_text: Callable[[str], None] | None = None) -> None:
-        """Begin a call that may take *timeout_s* seconds from now; *on_text* gets each piece of streamed text."""
+    def __init__(
+        self,
+        timeout_s: float,
+        on_text: Callable[[str], None] | None = None,
+        on_remote: Callable[[Remote], None] | None = None,
+    ) -> None:
+        """Begin a call that may take *timeout_s* seconds from now.
+
+        *on_text* gets each piece of streamed text, *on_remote* what Dify calls the run as soon as it has told.
+        """
         self.timeout_s = timeout_s
         self.deadline = time.monotonic() + timeout_s
         self._on_text = on_text
+        self._on_remote = on_remote
         self._lock = threading.Lock()
         self._cancelled = False
         self._closers: list[Callable[[], None]] = []
@@ -96,6 +105,12 @@ class CallScope:
         """Pass on a piece of the answer as it comes."""
         if self._on_text is not None and not self._cancelled:
             self._on_text(piece)
+
+    def reached(self, remote: Remote) -> None:
+        """Pass on what Dify calls the run behind the call; told once."""
+        if self._on_remote is not None:
+            self._on_remote(remote)
+            self._on_remote = None
 
     def on_cancel(self, close: Callable[[], None]) -> None:
         """Have *close* called when the call is cancelled (shut the socket, stop the remote run); at once if it was."""
@@ -127,3 +142,11 @@ class Agent(Protocol):
 
     def call(self, call: Call, scope: CallScope) -> Reply:
         """Make one attempt and say how it ended, within ``scope.left_s()``. Never raises for what the agent did."""
+
+
+@runtime_checkable
+class Reconcilable(Protocol):
+    """An agent that can say what became of a run it began for somebody who has died."""
+
+    def reconcile(self, remote: Remote, call: Call, scope: CallScope) -> Reply:
+        """Wait for the end of *remote*, begun by *call*, and return its reply; *uncertain* where nobody can tell."""

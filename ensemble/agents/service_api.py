@@ -19,7 +19,9 @@ from ensemble.agents.identity import api_identity, origin_of
 from ensemble.agents.inputs import CHAT_MODES, Given, fit
 from ensemble.agents.port import Call, CallScope, Reply
 from ensemble.agents.reading import read_blocking
+from ensemble.agents.reconciling import unknown_run, wait_for_run
 from ensemble.agents.stream import StreamReader
+from ensemble.contract.exchange import Remote
 from ensemble.contract.outcomes import Outcome
 
 __all__ = ["ServiceApiAgent", "probe"]
@@ -78,6 +80,12 @@ class ServiceApiAgent:
             self._discovery.drop(self._identity)
         return self._finished(replace(reply, warnings=(*given.warnings, *reply.warnings)), scope)
 
+    def reconcile(self, remote: Remote, call: Call, scope: CallScope) -> Reply:
+        """Ask Dify what became of a run of a workflow or chatflow, until it has ended or the time is over."""
+        if remote.workflow_run_id is None:
+            return unknown_run(self._door.subject, "Dify had not told the run's id yet")
+        return self._finished(wait_for_run(self._door, remote, scope, _trace_headers(call.trace_id)), scope)
+
     def _prepare(self, call: Call, scope: CallScope, trace: Mapping[str, str]) -> tuple[AppFacts, Given] | Reply:
         """Find out what the app wants, and fit the call to it; what is only remembered does not refuse a call."""
         while True:
@@ -108,6 +116,7 @@ class ServiceApiAgent:
         """Read until the outcome is known; a run left behind is stopped, for a closed connection stops nothing."""
         reader = StreamReader(self._door.subject, scope.text)
         try:
+            _feed(reader, exchange, lambda: reader.ended or _told(reader, scope))
             _feed(reader, exchange, lambda: reader.ended)
             exchange.wait_at_most(_USAGE_GRACE_S)
             _feed(reader, exchange, lambda: reader.settled)
@@ -138,6 +147,15 @@ def probe(connections: Connections, base_url: str, key: str, *, label: str, time
     door = Door(label, base_url, key, connections)
     found = door.info(CallScope(timeout_s), {})
     return replace(found, message=door.without_key(found.message)) if isinstance(found, Reply) else found
+
+
+def _told(reader: StreamReader, scope: CallScope) -> bool:
+    """Pass on the run's id as soon as an event has told it."""
+    remote = reader.remote
+    if remote is None or remote.workflow_run_id is None:
+        return False
+    scope.reached(remote)
+    return True
 
 
 def _feed(reader: StreamReader, exchange: Exchange, enough: Callable[[], bool]) -> None:

@@ -7,12 +7,13 @@ import time
 from dataclasses import dataclass, replace
 
 from ensemble.agents.port import Agent, Call, CallScope, Reply
+from ensemble.contract.exchange import Remote
 from ensemble.contract.outcomes import Outcome
 from ensemble.contract.plain import plain
 from ensemble.engine.ports import Job, Runner
 from ensemble.engine.steps import Flight, Phase, StepRun
 
-__all__ = ["Calls", "PlaceGiven", "Replied", "Said"]
+__all__ = ["Calls", "Known", "PlaceGiven", "Replied", "Said"]
 
 GIVE_UP_S = 1.0
 """How long a cancelled call may take to end before it is abandoned."""
@@ -44,12 +45,21 @@ class Said:
     piece: str
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A call's agent said what it calls the run behind the call."""
+
+    step: str
+    ticket: str
+    remote: Remote
+
+
 class Calls:
     """Runs calls beside the engine; what they have to say arrives in :attr:`inbox`."""
 
     def __init__(self, runner: Runner) -> None:
         """Begin with no call out."""
-        self.inbox: queue.SimpleQueue[Replied | PlaceGiven | Said] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[Replied | PlaceGiven | Said | Known] = queue.SimpleQueue()
         self._runner = runner
         self._ending: list[tuple[Job, float]] = []
         self._out: list[Flight] = []
@@ -57,7 +67,11 @@ class Calls:
     def start(self, step: StepRun, agent: Agent, call: Call, timeout_s: float, *, cut_by_run: bool) -> None:
         """Send *step*'s call on its way; it may take *timeout_s*."""
         ticket, name = step.ticket, step.step.id
-        scope = CallScope(timeout_s, lambda piece: self.inbox.put(Said(name, ticket, piece)))
+        scope = CallScope(
+            timeout_s,
+            lambda piece: self.inbox.put(Said(name, ticket, piece)),
+            lambda remote: self.inbox.put(Known(name, ticket, remote)),
+        )
         now = time.monotonic()
         flight = Flight(ticket, scope, started_s=now, ends_s=now + timeout_s, cut_by_run=cut_by_run)
 

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
 
-from ensemble.agents.port import Reply
-from ensemble.contract.exchange import Admission, CloseRun, Decision, ExchangeAnswer, Role
+from ensemble.agents.port import Agent, Reply
+from ensemble.contract.exchange import Admission, CloseRun, Decision, ExchangeAnswer, Reached, Role, Uncertain
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
 from ensemble.contract.results import ErrorInfo
-from ensemble.engine.calls import Calls, PlaceGiven, Replied, Said
+from ensemble.engine.calls import Calls, Known, PlaceGiven, Replied, Said
 from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.errors import RunTakenOver
 from ensemble.engine.events import Event, Report
@@ -30,6 +30,7 @@ from ensemble.engine.state import RunState
 from ensemble.engine.steps import MESSAGE_LIMIT, Flight, Phase, StepRun
 from ensemble.engine.streaming import Streaming
 from ensemble.engine.telling import Teller
+from ensemble.engine.uncertain import RECONCILE, Reconciling, UncertainSteps
 from ensemble.plan.answer import compose
 from ensemble.plan.joins import SkipReason
 
@@ -91,6 +92,7 @@ class _Engine:
         self.settling = Settling(self.state, chance)
         self.teller = Teller(self.state, ledger)
         self.streaming = Streaming(self.state)
+        self.uncertain = UncertainSteps(self.state)
         self.judged = 0
         """How many steps had left *pending* when it was last looked at what is still needed."""
         self.cut: RunStatus | None = None
@@ -107,9 +109,11 @@ class _Engine:
             self._keep_deadlines()
             self.scheduler.advance()
             self._drop_unneeded()
+            self.uncertain.settle(self._give_up_uncertain, self._ask_after)
             while not self.state.all_done() and self._has_news():
                 self._accept(self.teller.exchange(self.scheduler.prepared))
                 self.scheduler.advance()
+                self.uncertain.settle(self._give_up_uncertain, self._ask_after)
             if self.state.all_done():
                 break
             time.sleep(0)  # The calls just started go out before anything is said of them: saying it takes longer.
@@ -159,11 +163,24 @@ class _Engine:
             if step is not None and step.phase is not Phase.DONE:
                 self._keep(step, result.step)
                 step.finish(result)
+        self.uncertain.take(answer.uncertain)
         asking = {step.ticket: step for step in self.state.in_phase(Phase.ASKING)}
         for admission in answer.admissions:
             step = asking.get(admission.ticket)
             if step is not None and step.phase is Phase.ASKING:
                 self._follow(step, admission)
+
+    def _give_up_uncertain(self, step: StepRun, why: str) -> None:
+        self.scheduler.leave_place(step)
+        self._end(step, StepStatus.UNCERTAIN, ErrorInfo(code=Outcome.UNCERTAIN, message=why))
+        self.state.say(f"{step.step.id} is uncertain and not run again")
+
+    def _ask_after(self, step: StepRun, uncertain: Uncertain) -> None:
+        """Ask what became of the earlier attempt; what is said settles that one."""
+        step.ticket = uncertain.ticket
+        agent = Reconciling(self.state.request.agents[step.step.agent], uncertain)
+        self.state.say(f"{step.step.id}: asking {step.step.agent} what became of the call an earlier engine made")
+        self._send_out(step, agent)
 
     def _book_what_is_out(self) -> None:
         """End the calls of a run that is somebody else's now, and book what they may have used."""
@@ -195,12 +212,14 @@ class _Engine:
         self.scheduler.leave_place(step)
 
     def _call(self, step: StepRun) -> None:
+        again = f", attempt {step.attempts + 1}" if step.attempts else ""
+        self.state.say(f"{step.step.id} started ({step.step.agent}{again})")
+        self._send_out(step, self.state.request.agents[step.step.agent])
+
+    def _send_out(self, step: StepRun, agent: Agent) -> None:
         own = self.state.request.attempt_timeout_s(step.step)
         left = max(0.0, self.state.deadline_s - time.monotonic())
         name = step.step.id
-        again = f", attempt {step.attempts + 1}" if step.attempts else ""
-        self.state.say(f"{name} started ({step.step.agent}{again})")
-        agent = self.state.request.agents[step.step.agent]
         remembers = self.state.request.plan.spec(step.step).memory
         call = replace(
             self.scheduler.prepared[name],
@@ -230,7 +249,7 @@ class _Engine:
         now = time.monotonic()
         if self.state.ended or self.state.phases.count(Phase.ASKING):
             return True
-        return now >= min(self._renewal_s(), self._outcomes_due_s())
+        return bool(self.state.reached) or now >= min(self._renewal_s(), self._outcomes_due_s())
 
     def _outcomes_due_s(self) -> float:
         """Return when the ledger has to be told of the attempts that have ended, by the monotonic clock."""
@@ -272,7 +291,7 @@ class _Engine:
         """Return when the lease wants renewing, by the monotonic clock."""
         return self.teller.last_s + min(RENEW_S, self.state.lease_s / 3)
 
-    def _take_in(self, item: Replied | PlaceGiven | Said) -> None:
+    def _take_in(self, item: Replied | PlaceGiven | Said | Known) -> None:
         if isinstance(item, PlaceGiven):
             self.scheduler.given(item)
             return
@@ -282,6 +301,10 @@ class _Engine:
             return  # given up before it spoke
         if isinstance(item, Said):
             self.streaming.hear(step, item.ticket, item.piece)
+            return
+        if isinstance(item, Known):
+            if self.state.request.plan.on_uncertain(step.step) == RECONCILE:
+                self.state.reached.append(Reached(ticket=item.ticket, remote=item.remote))
             return
         self.calls.landed(flight)
         self.scheduler.leave_place(step)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from uuid import uuid4
 
-from ensemble.contract.exchange import LEASE_MS, Settlement
+from ensemble.contract.exchange import LEASE_MS, Reached, Settlement
 from ensemble.contract.results import StepResult
 from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.events import Event, Progress
@@ -37,6 +37,7 @@ class RunState:
         self.started_s = time.monotonic()
         self.deadline_s = self.started_s + request.timeout_s
         self.steps = {step.id: StepRun(step) for step in request.plan.steps}
+        self.reached: list[Reached] = []
         self.settle: list[Settlement] = []
         self.ended: list[StepResult] = []
         self.phases = Phases(self.steps.values())

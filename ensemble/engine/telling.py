@@ -18,6 +18,7 @@ from ensemble.contract.exchange import (
 from ensemble.engine.ports import Ledger
 from ensemble.engine.state import RunState
 from ensemble.engine.steps import Phase
+from ensemble.engine.uncertain import cautious
 from ensemble.plan.fingerprint import fingerprint
 
 __all__ = ["Teller"]
@@ -60,7 +61,7 @@ class Teller:
                     max_parallel=request.max_parallel,
                 ),
                 ended=tuple(state.ended),
-                admit=self._wishes(calls),
+                admit=() if cautious(state) else self._wishes(calls),
             )
         )
 
@@ -72,6 +73,7 @@ class Teller:
                 run_id=state.run_id,
                 owner=state.owner,
                 epoch=state.epoch,
+                reached=tuple(state.reached),
                 settle=tuple(state.settle),
                 ended=tuple(state.ended),
                 close=close,
@@ -83,6 +85,7 @@ class Teller:
     def _send(self, ask: Exchange) -> ExchangeAnswer:
         answer = self._ledger.exchange(ask)
         self.last_s = time.monotonic()
+        self._state.reached.clear()
         self._state.settle.clear()
         self._state.ended.clear()
         return answer

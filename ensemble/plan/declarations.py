@@ -9,7 +9,7 @@ from typing import Any
 from ensemble.plan.faults import Faults, folded
 from ensemble.plan.fields import MAX_RETRIES, MAX_TOKENS, Fields, at, entries, name_of
 from ensemble.plan.lookup import Declaration
-from ensemble.plan.model import ModelAgent
+from ensemble.plan.model import ON_UNCERTAIN, ModelAgent
 from ensemble.plan.source import parse_text
 from ensemble.plan.texts import Texts
 
@@ -19,7 +19,7 @@ type Named = tuple[str, str, Any]
 """The path, the name and the spec of an agent; the spec is None where only the name is given."""
 
 FIELDS = frozenset(
-    {"app", "model", "prompt", "description", "inputs", "timeout", "retry_times", "max_tokens", "breaker", "memory"}
+    {"app", "model", "prompt", "description", "inputs", "timeout", "retry_times", "max_tokens", "breaker", "memory", "on_uncertain"}
 )
 """The fields of one agent."""
 
@@ -89,6 +89,7 @@ def read_settings(fields: Fields) -> dict[str, Any]:
         "timeout_s": fields.seconds("timeout"),
         "retry_times": fields.whole("retry_times", 0, MAX_RETRIES),
         "max_tokens": fields.whole("max_tokens", 1, MAX_TOKENS),
+        "on_uncertain": fields.choice("on_uncertain", ON_UNCERTAIN),
     }
 
 

@@ -16,9 +16,12 @@ from ensemble.plan.routes import Routing
 from ensemble.plan.templates import Template
 
 __all__ = [
-    "AgentRef", "AgentSpec", "AppAgent", "CredentialAgent", "Defaults", "Limits", "ModelAgent", "OnFailure", "Output",
+    "ON_UNCERTAIN", "AgentRef", "AgentSpec", "AppAgent", "CredentialAgent", "Defaults", "Limits", "ModelAgent", "OnFailure", "Output",
     "Plan", "Step",
 ]  # fmt: skip
+
+ON_UNCERTAIN = ("retry", "fail", "reconcile")
+"""What becomes of a step that was under way when its engine died: done again, given up, or asked after at Dify."""
 
 type OnFailure = Literal["best_effort", "fail_fast"]
 
@@ -63,6 +66,7 @@ class AgentSpec:
     timeout_s: float | None = None
     retry_times: int | None = None
     max_tokens: int | None = None
+    on_uncertain: str | None = None
     breaker: BreakerPolicy | None = None
     memory: bool = False
     """Whether its calls go on with one conversation."""
@@ -98,6 +102,8 @@ class Step:
     """Of one attempt."""
     retry_times: int | None = None
     max_tokens: int | None = None
+    on_uncertain: str | None = None
+    """One of :data:`ON_UNCERTAIN`."""
     outputs: tuple[Output, ...] = ()
     stream: bool | None = None
     decides: bool = False
@@ -141,6 +147,7 @@ class Defaults:
     timeout_s: float | None = None
     retry_times: int | None = None
     max_tokens: int | None = None
+    on_uncertain: str | None = None
     breaker: BreakerPolicy | None = None
 
 
@@ -217,6 +224,10 @@ class Plan:
     def max_tokens(self, step: Step) -> int | None:
         """Return the tokens one attempt declares: the step's, else its agent's, else the plan's default."""
         return _first(step.max_tokens, self.spec(step).max_tokens, self.defaults.max_tokens)
+
+    def on_uncertain(self, step: Step) -> str:
+        """Return what becomes of the step if an earlier engine died while it ran: its word, its agent's, the plan's."""
+        return _first(step.on_uncertain, self.spec(step).on_uncertain, self.defaults.on_uncertain) or ON_UNCERTAIN[0]
 
     def breaker(self, step: Step) -> BreakerPolicy | None:
         """Return the breaker's policy: the agent's, else the plan's default."""
