@@ -13,8 +13,6 @@ from sidecar.breakers.service import Breakers
 from sidecar.context.service import pack_context
 from sidecar.health import SelfView
 from sidecar.http import Handler, answer_problems, require_tokens, serve
-from sidecar.messages.log import Log
-from sidecar.messages.mailboxes import Mailboxes
 from sidecar.results.service import Results
 from sidecar.runs.service import Runs
 from sidecar.settings import Settings
@@ -47,11 +45,8 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
     store = Store(redis)
     self_view = SelfView(redis, embedded=settings.redis_url is None)
     runs, breakers, state = Runs(store, Defaults(lease_ms=settings.lease_ms)), Breakers(store), State(redis)
-    return {
     results = Results(redis)
-    # Whoever waits holds a thread; the other half stays for those who don't.
-    waiting = Waiting(settings.threads // 2)
-    mailboxes, log = Mailboxes(redis, waiting), Log(store, waiting)
+    return {
         "live": lambda _tenant, _params, _ask: self_view.live(),
         "ready": lambda _tenant, _params, _ask: self_view.ready(),
         "about": lambda _tenant, _params, _ask: self_view.about(),
@@ -63,9 +58,9 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
         "cancel_run": lambda tenant, params, _ask: runs.cancel(tenant, params),
         "list_breakers": lambda tenant, _params, _ask: breakers.all(tenant),
         "get_breaker": lambda tenant, params, _ask: breakers.get(tenant, params),
-        "list_state": lambda tenant, params, _ask: state.entries(tenant, params),
         "put_result": results.put,
         "get_result": lambda tenant, params, _ask: results.get(tenant, params),
+        "list_state": lambda tenant, params, _ask: state.entries(tenant, params),
         "get_state": lambda tenant, params, _ask: state.get(tenant, params),
         "put_state": state.put,
         "delete_state": state.delete,

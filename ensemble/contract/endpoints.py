@@ -37,6 +37,7 @@ from ensemble.contract.state import (
     TraceParams,
     Versions,
 )
+from ensemble.contract.whole import WholeParams, WholePut, WholeResult, WholeStored
 
 __all__ = ["ALL", "Endpoint"]
 
@@ -60,7 +61,6 @@ class Endpoint[ParamsT: Ask, AnswerT: Answer]:
     public: bool = False
     """True where no token is needed: health only."""
 
-from ensemble.contract.whole import WholeParams, WholePut, WholeResult, WholeStored
     def in_path(self) -> tuple[str, ...]:
         """Return the fields of *params* that stand in the path."""
         return tuple(_PLACEHOLDER.findall(self.path))
@@ -99,6 +99,10 @@ PACK_CONTEXT = Endpoint(
 LIST_BREAKERS = Endpoint("list_breakers", "GET", "/v1/breakers", NoParams, None, BreakerList, "All breakers.")
 GET_BREAKER = Endpoint("get_breaker", "GET", "/v1/breakers/one", BreakerParams, None, BreakerView, "One breaker.")
 
+_RESULT = "/v1/results/{ref}"
+PUT_RESULT = Endpoint("put_result", "PUT", _RESULT, WholeParams, WholePut, WholeStored, "Store a result whole.")
+GET_RESULT = Endpoint("get_result", "GET", _RESULT, WholeParams, None, WholeResult, "A result stored whole.")
+
 _STATE = "/v1/traces/{trace_id}/state/{namespace}"
 LIST_STATE = Endpoint("list_state", "GET", _STATE, NamespaceParams, None, StateList, "The entries of a namespace.")
 GET_STATE = Endpoint("get_state", "GET", _STATE + "/{key}", StateParams, None, StateEntry, "One value.")
@@ -124,10 +128,6 @@ PUT_STATES = Endpoint(
     "put_states", "POST", _TRACE + "/state-writes", TraceParams, StateWrite, StateWritten, "Store all or none."
 )
 
-_RESULT = "/v1/results/{ref}"
-PUT_RESULT = Endpoint("put_result", "PUT", _RESULT, WholeParams, WholePut, WholeStored, "Store a result whole.")
-GET_RESULT = Endpoint("get_result", "GET", _RESULT, WholeParams, None, WholeResult, "A result stored whole.")
-
 ALL: tuple[Endpoint[Any, Any], ...] = (
     LIVE,
     READY,
@@ -140,6 +140,8 @@ ALL: tuple[Endpoint[Any, Any], ...] = (
     PACK_CONTEXT,
     LIST_BREAKERS,
     GET_BREAKER,
+    PUT_RESULT,
+    GET_RESULT,
     LIST_STATE,
     GET_STATE,
     PUT_STATE,
@@ -151,5 +153,3 @@ ALL: tuple[Endpoint[Any, Any], ...] = (
     GET_STATES,
     PUT_STATES,
 )
-    PUT_RESULT,
-    GET_RESULT,

@@ -29,6 +29,7 @@ from ensemble.contract.state import (
     TraceParams,
     Versions,
 )
+from ensemble.contract.whole import WholeParams, WholePut, WholeResult, WholeStored
 from plugin.adapters.wire import Wire
 
 __all__ = ["SidecarLedger"]
@@ -54,7 +55,6 @@ class SidecarLedger(Wire):
         return self.call(endpoints.ABOUT, _NO_PARAMS)
 
     def exchange(self, ask: Exchange) -> ExchangeAnswer:
-from ensemble.contract.whole import WholeParams, WholePut, WholeResult, WholeStored
         """Settle, admit, open, renew, close."""
         return self.call(endpoints.EXCHANGE, _NO_PARAMS, ask)
 
@@ -90,6 +90,14 @@ from ensemble.contract.whole import WholeParams, WholePut, WholeResult, WholeSto
         """Return one breaker."""
         return self.call(endpoints.GET_BREAKER, params)
 
+    def put_result(self, params: WholeParams, ask: WholePut) -> WholeStored:
+        """Store a result whole, for a day."""
+        return self.call(endpoints.PUT_RESULT, params, ask)
+
+    def get_result(self, params: WholeParams) -> WholeResult:
+        """Return a result stored whole."""
+        return self.call(endpoints.GET_RESULT, params)
+
     def list_state(self, params: NamespaceParams) -> StateList:
         """Return the entries of a namespace."""
         return self.call(endpoints.LIST_STATE, params)
@@ -115,14 +123,6 @@ from ensemble.contract.whole import WholeParams, WholePut, WholeResult, WholeSto
         return self.call(endpoints.MERGE_STATE, params, ask)
 
     def append_state(self, params: StateParams, ask: Append) -> Appended:
-    def put_result(self, params: WholeParams, ask: WholePut) -> WholeStored:
-        """Store a result whole, for a day."""
-        return self.call(endpoints.PUT_RESULT, params, ask)
-
-    def get_result(self, params: WholeParams) -> WholeResult:
-        """Return a result stored whole."""
-        return self.call(endpoints.GET_RESULT, params)
-
         """Add to the end of a list."""
         return self.call(endpoints.APPEND_STATE, params, ask)
 
