@@ -30,6 +30,8 @@ _PERCENT = 100
 _NOTHING = frozenset({"", NONE, "null"})
 _WRAPPING = " \t\r\n\"'`\u201c\u201d\u2018\u2019\u300c\u300d*#>.\u3002"
 """What may stand around a name: quotes, Markdown, a full stop."""
+_PAIRS = ("\u201c\u201d", "\u2018\u2019", "\u300c\u300d")
+_QUOTES = "\"'`"
 _THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)
 _FIELD = re.compile(r'"route"\s*:\s*("(?:[^"\\\n]|\\.)*")')
 _TRAILING = re.compile(r",\s*([}\]])")
@@ -103,7 +105,11 @@ def _offered(given: Any, offered: Sequence[str]) -> str:
 
 
 def _bare(reply: str, offered: Sequence[str]) -> Choice:
-    """Read a reply without an object: a name and nothing else, perhaps in quotes."""
+    """Read a reply without an object: a name and nothing else, perhaps in quotes that are closed again."""
+    if any(reply.count(opening) != reply.count(closing) for opening, closing in _PAIRS) or any(
+        reply.count(quote) % 2 for quote in _QUOTES
+    ):
+        raise BadReply("It breaks off.")
     for word in (reply.strip(), reply.strip(_WRAPPING)):
         if not word:
             continue
@@ -168,8 +174,8 @@ def _object(piece: str) -> Mapping[str, Any] | None:
         except (ValueError, RecursionError):
             continue
         return value if isinstance(value, Mapping) else None
-    if piece.count("route") != 1:
-        return None  # As Python reads it, the last of two fields would win.
+    if piece.count("route") != 1 or "\\" in piece:
+        return None  # As Python reads it, the last of two fields would win; and it has escapes of its own.
     try:
         value = ast.literal_eval(piece)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
