@@ -180,9 +180,9 @@ def decide(routing: Routing, query: Query, judges: _Judges) -> tuple[Choice, Rep
             return made.choice(report.results), report
 
 
-def measure(_rounds: int = 1) -> list[Entry]:
-    """Route every query by every strategy, print the table, return the entries."""
-    asked = list(queries())
+def measure(every: int = 1) -> list[Entry]:
+    """Route every query (or every so manieth) by every strategy, print the table, return the entries."""
+    asked = list(queries())[::every]
     entries: list[Entry] = []
     rows = []
     for strategy in Strategy:
@@ -198,14 +198,14 @@ def measure(_rounds: int = 1) -> list[Entry]:
                 right.setdefault(query.language, []).append(choice.route == query.label)
                 tokens += (report.usage.tokens or 0) if report else 0
             calls += judges.near.calls + judges.model.calls
-        every = [each for found in right.values() for each in found]
-        share = sum(every) / len(every)
+        all_ = [each for found in right.values() for each in found]
+        share = sum(all_) / len(all_)
         name = f"routing.{strategy}"
         entries.append(Entry(f"{name}.accuracy", share * 100, "%"))
-        entries.append(Entry(f"{name}.tokens", tokens / len(every), "tokens/query"))
-        entries.append(Entry(f"{name}.calls", calls / len(every), "calls/query"))
+        entries.append(Entry(f"{name}.tokens", tokens / len(all_), "tokens/query"))
+        entries.append(Entry(f"{name}.calls", calls / len(all_), "calls/query"))
         shown = [f"{sum(found) / len(found):.1%}" for found in right.values()]
-        rows.append([str(strategy), f"{share:.1%}", *shown, f"{tokens / len(every):.1f}", f"{calls / len(every):.2f}"])
+        rows.append([str(strategy), f"{share:.1%}", *shown, f"{tokens / len(all_):.1f}", f"{calls / len(all_):.2f}"])
     languages = list(dict.fromkeys(query.language for query in asked))
     head = ("strategy", "right", *languages, "tokens/query", "calls/query")
     print(f"\nRouting {len(asked)} labelled queries (vectors and model are scripted: the mechanism's figures)\n")
