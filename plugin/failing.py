@@ -25,7 +25,8 @@ def hard_failure(report: Report) -> EnsembleError | None:
     told = "\n".join(filter(None, (_failures(report), _warnings(report), f"Run {report.run_id}.")))
     if report.status is RunStatus.CANCELLED:
         return RunCancelled(plain(f"The run was cancelled.\n{told}"))
-    if any(result.status is StepStatus.SUCCEEDED for result in report.results):
+    worked = (result for result in report.results if result.step not in report.deciding)
+    if any(result.status is StepStatus.SUCCEEDED for result in worked):
         return StepFailed(plain(f"A step failed, and on_failure is fail_fast, so the run was stopped.\n{told}"))
     when = " before the run's time ended" if report.status is RunStatus.TIMED_OUT else ""
     return NoAgentSucceeded(plain(f"No agent succeeded{when}, so there is no answer.\n{told}"))

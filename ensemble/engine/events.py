@@ -43,6 +43,8 @@ class Report:
     """Whether the caller must see a failure: no step succeeded, or ``fail_fast`` and a step failed, or cancelled."""
     replayed: bool = False
     """Whether the answer was stored or followed, so that nothing was spent now."""
+    deciding: frozenset[str] = frozenset()
+    """Steps that only decided which others ran: their success is not the run's."""
 
     @property
     def errors(self) -> tuple[StepResult, ...]:

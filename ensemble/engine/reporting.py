@@ -48,6 +48,7 @@ def report(state: RunState, status: RunStatus, answer: str) -> Report:
         trace_id=state.trace_id,
         run_id=state.run_id,
         failed_hard=_failed_hard(status, state.results(), state),
+        deciding=_deciding(state),
     )
 
 
@@ -63,7 +64,12 @@ def replayed_report(state: RunState, run_id: str, stored: StoredAnswer) -> Repor
         run_id=run_id,
         failed_hard=_failed_hard(stored.status, stored.results, state),
         replayed=True,
+        deciding=_deciding(state),
     )
+
+
+def _deciding(state: RunState) -> frozenset[str]:
+    return frozenset(step.id for step in state.request.plan.steps if step.decides)
 
 
 def _failed_hard(status: RunStatus, results: Sequence[StepResult], state: RunState) -> bool:
