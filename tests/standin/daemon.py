@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,6 +48,8 @@ class PluginProcess:
         self.manifest: dict[str, Any] = {}
         """The first line of the plugin."""
         self.heartbeats = 0
+        self.beats_s: list[float] = []
+        """`time.monotonic()` of each heartbeat."""
         self.notes: list[dict[str, Any]] = []
         """Its log events."""
         self.late: list[dict[str, Any]] = []
@@ -238,6 +241,7 @@ class PluginProcess:
         match message.get("event"):
             case "heartbeat":
                 self.heartbeats += 1
+                self.beats_s.append(time.monotonic())
                 self._ready.set()
             case "log":
                 self.notes.append(message["data"])
