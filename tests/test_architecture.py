@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ensemble.rules": {"ensemble.contract"},
     "ensemble.packing": {"ensemble.contract"},
     "ensemble.aggregate": {"ensemble.contract"},
+    "ensemble.client": {"ensemble.contract"},
     "ensemble.agents": {"ensemble.contract"},
     "ensemble.routing": {"ensemble.contract", "ensemble.plan", "ensemble.agents.port"},
     "ensemble.engine": {
@@ -46,6 +47,7 @@ MAY_NOT_LOAD: dict[str, set[str]] = {
     "ensemble.aggregate": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
     "ensemble.routing": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
     "ensemble.agents": SERVER | SDK,
+    "ensemble.client": SERVER | SDK | WIRE,
     "ensemble.engine": SERVER | SDK | WIRE,
     "sidecar": SDK,
     "plugin": SERVER,

@@ -28,7 +28,7 @@ LANGUAGES = {"en_US", "zh_Hans", "ja_JP", "pt_BR"}
 
 type Reads = Callable[[Mapping[str, Any]], object]
 CODE: Mapping[str, tuple[Collection[str], Reads, Collection[str]]] = {
-    "orchestrator": (PARAMETERS, read_parameters, {*VARIABLES, "progress"}),
+    "orchestrator": (PARAMETERS, read_parameters, {*VARIABLES, "progress", "answer"}),
     "aggregator": (AGGREGATOR_PARAMETERS, read_aggregator_parameters, {*AGGREGATOR_VARIABLES, "progress"}),
     "router": (ROUTER_PARAMETERS, read_router_parameters, {*ROUTER_VARIABLES, "progress"}),
     "shared_state": (SHARED_STATE_PARAMETERS, read_shared_state_parameters, SHARED_STATE_VARIABLES),
