@@ -12,7 +12,7 @@ import re
 __all__ = ["LONGEST_REPEAT", "MOST_WAYS", "BadPattern", "read_pattern"]
 
 LONGEST_REPEAT = 32
-MOST_WAYS = 50_000
+MOST_WAYS = 20_000
 """Ways of one pattern: two open repeats and some choices fit; nested repeats do not."""
 LONGEST_PATTERN = 300
 

@@ -23,7 +23,7 @@ MOST_TEXTS = 1000
 MOST_WORDS = 200
 """Keywords, examples or patterns of one route."""
 LONGEST_TEXT = 2000
-MOST_WAYS_IN_ALL = 200_000
+MOST_WAYS_IN_ALL = 50_000
 """Ways of all patterns together (see :mod:`ensemble.plan.patterns`)."""
 THRESHOLD = 0.4
 MARGIN = 0.02

@@ -14,8 +14,8 @@ __all__ = ["choose_by_rules", "hits"]
 
 KEYWORD_CHARS = 20_000
 """How much of a query is looked through for keywords."""
-PATTERN_CHARS = 1000
-"""How much of a query is held against patterns; their work is bounded by it."""
+PATTERN_CHARS = 500
+"""How much of a query is held against patterns: all that are taken, made to be slow, need about a second for it."""
 
 
 def choose_by_rules(routing: Routing, scope: Scope, shut: Collection[str] = ()) -> Choice:
