@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from http import HTTPStatus
 
 import urllib3
@@ -18,6 +19,8 @@ __all__ = ["CONNECT_S", "READ_S", "Wire", "connections"]
 CONNECT_S = 0.5
 READ_S = 2.0
 """How long one request waits for its connection and for each piece of its answer, seconds."""
+_DATA = b"data: "
+"""How a line of a stream begins that holds an answer; the others name, number and pace them."""
 _KEPT_OPEN = 64
 """Connections kept per sidecar: as many as runs that exchange at one moment."""
 
@@ -41,8 +44,10 @@ class Wire:
         self._pool = pool
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
-    def call[P: Ask, A: Answer](self, endpoint: Endpoint[P, A], params: P, ask: Ask | None = None) -> A:
-        """Return what the sidecar answers.
+    def call[P: Ask, A: Answer](
+        self, endpoint: Endpoint[P, A], params: P, ask: Ask | None = None, *, wait_s: float = 0.0
+    ) -> A:
+        """Return what the sidecar answers, which may take *wait_s* seconds longer where it is asked to wait.
 
         GETs and exchanges are sent a second time when nobody answers the first: asking them twice is harmless.
 
@@ -56,20 +61,52 @@ class Wire:
         twice = endpoint.method == "GET" or endpoint.name == EXCHANGE.name
         url = self.url + endpoint.url(params)
         try:
-            return self._once(endpoint, url, body)
+            return self._once(endpoint, url, body, wait_s)
         except _AskAgain as again:
             if not twice or again.after_s > READ_S:
                 raise self._unavailable(again) from None
             time.sleep(again.after_s)
         try:
-            return self._once(endpoint, url, body)
+            return self._once(endpoint, url, body, wait_s)
         except _AskAgain as again:
             raise self._unavailable(again) from None
 
-    def _once[P: Ask, A: Answer](self, endpoint: Endpoint[P, A], url: str, body: bytes | None) -> A:
+    def stream[P: Ask, A: Answer](self, endpoint: Endpoint[P, A], params: P) -> Iterator[A]:
+        """Yield what the sidecar tells as it comes, until it ends the stream; whoever stops reading closes it.
+
+        Raises:
+            SidecarUnavailable, BadCredentials, SidecarRefused: as :meth:`call`, also in the middle.
+
+        """
+        url = self.url + endpoint.url(params)
+        timeout = urllib3.Timeout(connect=CONNECT_S, read=READ_S)
         try:
             response = self._pool.request(
-                endpoint.method, url, body=body, headers=self._headers, redirect=False, preload_content=True
+                endpoint.method, url, headers=self._headers, redirect=False, preload_content=False, timeout=timeout
+            )
+            try:
+                if response.status != HTTPStatus.OK:
+                    problem = self._problem(response)
+                    raise self._unavailable(problem) if isinstance(problem, _AskAgain) else problem
+                for line in response:
+                    if line.startswith(_DATA):
+                        yield endpoint.answer.model_validate_json(line.removeprefix(_DATA))
+            finally:
+                response.close()
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unavailable(_AskAgain(_reason(error))) from None
+
+    def _once[P: Ask, A: Answer](self, endpoint: Endpoint[P, A], url: str, body: bytes | None, wait_s: float) -> A:
+        timeout = urllib3.Timeout(connect=CONNECT_S, read=READ_S + wait_s)
+        try:
+            response = self._pool.request(
+                endpoint.method,
+                url,
+                body=body,
+                headers=self._headers,
+                redirect=False,
+                preload_content=True,
+                timeout=timeout,
             )
         except urllib3.exceptions.HTTPError as error:
             raise _AskAgain(_reason(error)) from None
