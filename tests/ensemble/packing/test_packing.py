@@ -105,20 +105,20 @@ def _agree(part: Part, fate: Fate, kept: int, packed: Packed) -> None:
         case Fate.DROPPED:
             assert kept == 0
         case Fate.CUT:
-            assert text not in packed.text or "[same as" in packed.text or open_fence(text) or CUT_MARK in text
+            assert kept < len(text)
 
 
 @settings(max_examples=150, deadline=None)
 @given(parts=PARTS, policy=POLICIES)
 def test_nobody_is_dropped_for_one_of_lower_priority(parts: list[Part], policy: Policy) -> None:
-    """Of parts that would take as much or more."""
+    """Of parts with the same text."""
     packed = pack(parts, policy, ESTIMATE)
 
     for above, up in zip(parts, packed.entries, strict=True):
         for below, low in zip(parts, packed.entries, strict=True):
             alike = above.text == below.text and above.name == below.name and not policy.dedupe
             if alike and above.priority > below.priority:
-                assert up.kept_chars >= low.kept_chars
+                assert low.fate is Fate.DROPPED or up.fate is not Fate.DROPPED
 
 
 @settings(max_examples=150, deadline=None)
