@@ -37,8 +37,8 @@ def workflow(text: str) -> dict[str, Any]:
 def chunk(text: str, tokens: int | None = None) -> dict[str, Any]:
     usage = None
     if tokens is not None:
-        money = ("prompt_unit_price", "prompt_price_unit", "prompt_price", "completion_unit_price")
-        money += ("completion_price_unit", "completion_price", "total_price")
+        kinds = ("prompt_unit_price", "prompt_price_unit", "prompt_price", "total_price")
+        money = (*kinds, "completion_unit_price", "completion_price_unit", "completion_price")
         counts = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
         usage = {**dict.fromkeys(money, "0"), **counts, "currency": "USD", "latency": 0.1}
     return {"model": "gpt", "delta": {"index": 0, "message": {"role": "assistant", "content": text}, "usage": usage}}
