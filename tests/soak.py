@@ -10,12 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ensemble.contract.outcomes import RunStatus
 from examples.picture import table
-from tests.faults.claims import budgets, increments, probes, successors, without_sidecar
-from tests.faults.crash import POINTS, VICTIMS, Count, crashes
+from tests.faults.claims import budgets, increments, lost_writes, probes, successors, without_sidecar
+from tests.faults.crash import POINTS, STORES, VICTIMS, Count, crashes
 
 __all__ = ["main"]
 
-ROWS = tuple((victim, store) for victim in VICTIMS for store in ("everysec", "strict"))
 ABREAST = 2
 """Worlds at one time; most of a round is waiting for leases."""
 
@@ -24,13 +23,16 @@ def main() -> int:
     """Play everything; 0 if nothing was found that must not be."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=30, help="kills for each row, each with a run at every point")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS, help="whom to kill")
+    given = parser.parse_args()
+    rounds = given.rounds
     begun = time.monotonic()
     print(f"{rounds} kills for each row; at each, {len(POINTS)} runs are held at {len(POINTS)} points:")
     print("\n".join(f"  {point}" for point in POINTS), flush=True)
     with ThreadPoolExecutor(ABREAST) as pool:
-        counts = list(pool.map(lambda row: _row(row[0], row[1], rounds), ROWS))
-    print("\n" + _crash_table(counts))
+        rows = [(victim, store) for victim in given.victims for store in STORES]
+        counts = list(pool.map(lambda row: _row(row[0], row[1], rounds), rows))
+    print("\n" + _crash_table(rows, counts))
     faults = [line for count in counts for line in count.seen]
     faults += _claims(rounds)
     print("\n".join(["", *faults, f"\n{len(faults)} findings after {(time.monotonic() - begun) / 60:.1f} minutes."]))
@@ -46,7 +48,7 @@ def _row(victim: str, store: str, rounds: int) -> Count:
     return count
 
 
-def _crash_table(counts: Sequence[Count]) -> str:
+def _crash_table(named: Sequence[tuple[str, str]], counts: Sequence[Count]) -> str:
     head = (
         "killed", "store", "runs", "twice unflagged", "finished again", "stuck", "halted", "budget wrong",
         "leases left", "again, flagged",
@@ -56,7 +58,7 @@ def _crash_table(counts: Sequence[Count]) -> str:
             victim, store, count.runs, count.again_unflagged, count.finished_again, count.stuck, count.halted,
             count.wrong_budgets, count.leases, count.again,
         )))
-        for (victim, store), count in zip(ROWS, counts, strict=True)
+        for (victim, store), count in zip(named, counts, strict=True)
     ]  # fmt: skip
     return table(head, rows)
 
@@ -81,6 +83,9 @@ def _claims(rounds: int) -> list[str]:
     )
     number = increments()
     say(f"16 processes x 1,000 increments: {number:,}", holds=number == 16_000)
+    for durability in ("everysec", "strict"):
+        lost = lost_writes(durability, rounds)
+        say(f"acknowledged writes lost to {rounds} kills of the store, {durability}: {sum(lost)}", holds=not any(lost))
     admitted = budgets(rounds)
     most = max(count for count, _ in admitted)
     spent = max(view.budget.calls_reserved + view.budget.calls_committed for _, view in admitted)

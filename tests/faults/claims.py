@@ -18,16 +18,17 @@ from ensemble.contract.budgets import Limits
 from ensemble.contract.exchange import AdmissionAsk, Decision, Exchange, Settlement
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.runs import RunsParams, RunView
-from ensemble.contract.state import StateParams
+from ensemble.contract.state import Increment, StateParams
 from plugin.adapters.sidecar import SidecarLedger
 from plugin.adapters.wire import connections
-from tests.faults.crash import children, until
+from plugin.errors import EnsembleError
+from tests.faults.crash import children, until, valkey_of
 from tests.faults.hammer import POLICY, Hammer, opening, wish
 from tests.standin.apps import App
 from tests.standin.invocation import Result
 from tests.standin.world import SidecarProcess, world
 
-__all__ = ["budgets", "increments", "probes", "successors", "without_sidecar"]
+__all__ = ["budgets", "increments", "lost_writes", "probes", "successors", "without_sidecar"]
 
 LEASE_MS = 1_000
 
@@ -85,6 +86,33 @@ def increments(processes: int = 16, times: int = 1_000) -> int:
         value = ledger.get_state(StateParams(trace_id="counted", namespace="shared", key="n")).value
         assert isinstance(value, int)
         return value
+
+
+def lost_writes(durability: str, rounds: int, seed: int = 3) -> list[int]:
+    """Return, per round, how many acknowledged writes were gone after the store was killed in the middle of them."""
+    chance = random.Random(seed)
+    params = StateParams(trace_id="written", namespace="shared", key="n")
+    lost = []
+    with sidecar(ENSEMBLE_DURABILITY=durability) as (process, ledger):
+        for _ in range(rounds):
+            before = ledger.increment_state(params, Increment(writer="one", by=0)).value
+            kill = threading.Timer(chance.uniform(0.1, 0.5), os.kill, (valkey_of(process.pid), signal.SIGKILL))
+            kill.start()
+            acknowledged = _increment_until_it_fails(ledger, params)
+            until(lambda: _answers(ledger), "the store to be back")
+            after = ledger.get_state(params).value
+            lost.append(max(0, before + acknowledged - after))
+    return lost
+
+
+def _increment_until_it_fails(ledger: SidecarLedger, params: StateParams) -> int:
+    acknowledged = 0
+    while True:
+        try:
+            ledger.increment_state(params, Increment(writer="one", by=1))
+        except EnsembleError:
+            return acknowledged
+        acknowledged += 1
 
 
 def budgets(rounds: int, calls: int = 40, seed: int = 7) -> list[tuple[int, RunView]]:

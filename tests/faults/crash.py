@@ -46,12 +46,15 @@ POINTS = (
 
 *sidecar before* is after its read, before its commit; *call after admit* is while the agent works.
 """
-VICTIMS = ("plugin", "worker", "master", "valkey")
+VICTIMS = ("plugin", "worker", "master", "sidecar", "valkey")
+"""*master* dies alone, and its workers follow in their own time; *sidecar* is master and workers at once."""
 STORES = ("everysec", "strict")
 LEASE_MS = 1_000
 STEPS = ("one", "two", "three")
 TOKENS = 30
 WAIT_S = 30.0
+AWAY_S = 1.0
+"""How long a killed sidecar stays away: long enough for runs to go on without it."""
 _MARK = re.compile(r"round \d+ hold=[a-z ]+")
 
 
@@ -177,6 +180,16 @@ class Crashes:
         for run_id in held:
             (self._folder / f"{run_id}.go").touch()
         until(lambda: not any(alive(pid) for pid in workers), "the orphaned workers to end")
+        self._sidecar.stop()
+        self._sidecar.start(port)
+
+    def _kill_sidecar(self, _held: dict[str, int]) -> None:
+        """Kill launcher and workers, as the end of a container does; its Valkey is taken over by the next one."""
+        port = self._sidecar.port
+        self._sidecar.kill()
+        for path in self._folder.glob("*.held"):
+            path.with_suffix(".go").touch()
+        time.sleep(AWAY_S)
         self._sidecar.stop()
         self._sidecar.start(port)
 
