@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import breaker, everyday, exchange, overhead, packing, routing
+from benchmarks import breaker, everyday, exchange, overhead, packing, routing, state
 from benchmarks.peers.process import peers_installed
 from benchmarks.results import Entry, write
 
@@ -23,6 +23,7 @@ FULL: Mapping[str, Callable[[], list[Entry]]] = {
     "everyday": lambda: everyday.measure(rounds=3),
     "packing": lambda: packing.measure(rounds=9, megabytes=8, needles=30),
     "routing": routing.measure,
+    "state": lambda: state.measure(rounds=5, seconds=2.0),
 }
 QUICK: Mapping[str, Callable[[], list[Entry]]] = {
     "overhead": lambda: overhead.measure(rounds=1, per_turn=1, latency_s=0.02),
@@ -31,6 +32,7 @@ QUICK: Mapping[str, Callable[[], list[Entry]]] = {
     "everyday": lambda: everyday.measure(rounds=1, latency_s=0.05),
     "packing": lambda: packing.measure(rounds=1, megabytes=0.4, needles=1),
     "routing": lambda: routing.measure(every=20),
+    "state": lambda: state.measure(rounds=1, seconds=0.1),
 }
 
 

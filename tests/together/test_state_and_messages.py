@@ -199,7 +199,7 @@ def test_one_producer_three_consumers_one_of_them_dies(w: World) -> None:
     assert dead["count"] == 5
 
     def consume(_: int) -> list[str]:
-        handled = []
+        handled: list[str] = []
         while True:
             got = message(w, "receive", trace_id="c", agent="work", wait_s=2)
             if not got["done"]:
