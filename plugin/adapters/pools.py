@@ -14,14 +14,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import cached_property
 
-import urllib3
-
 from ensemble.agents.connections import Connections
 from ensemble.agents.discovery import Discovery
 from ensemble.agents.memory import LocalMemory, Memory
 from ensemble.agents.service_api import ServiceApiAgent
 from ensemble.engine.book import Book
 from plugin.adapters.fallback import Absence
+from plugin.adapters.links import Links
 from plugin.adapters.memory import SidecarMemory
 from plugin.adapters.outbox import Outbox
 from plugin.adapters.sidecar import SidecarLedger
@@ -58,7 +57,7 @@ class Pools:
         return Discovery()
 
     @cached_property
-    def _sidecars(self) -> urllib3.PoolManager:
+    def _sidecars(self) -> Links:
         return sidecar_connections()
 
     @cached_property

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, get_type_hints
 
 import pytest
-import urllib3
 
 from ensemble.contract import endpoints
 from ensemble.contract.about import CONTRACT_VERSION, About
@@ -29,8 +28,8 @@ from ensemble.contract.state import (
     Versions,
 )
 from ensemble.engine.ports import Ledger, LedgerUnavailable
+from plugin.adapters.links import Links
 from plugin.adapters.sidecar import SidecarLedger
-from plugin.adapters.wire import connections
 from plugin.errors import BadCredentials, SidecarRefused, SidecarUnavailable
 from tests.plugin.web import Told, Web
 
@@ -52,7 +51,7 @@ def problem(status: int, code: ProblemCode, **fields: Any) -> Told:
 @pytest.fixture
 def ledger(web: Web) -> SidecarLedger:
     """Return a client of the server."""
-    return SidecarLedger(web.url, "s3cret", connections())
+    return SidecarLedger(web.url, "s3cret", Links())
 
 
 def test_every_endpoint_has_a_method_of_its_name() -> None:
@@ -229,19 +228,18 @@ def test_nobody_home(ledger: SidecarLedger) -> None:
         port = free.getsockname()[1]
 
     with pytest.raises(SidecarUnavailable, match="nothing listens there"):
-        SidecarLedger(f"http://127.0.0.1:{port}", "t", connections()).about()
+        SidecarLedger(f"http://127.0.0.1:{port}", "t", Links()).about()
     with pytest.raises(SidecarUnavailable, match="its host name is not known here"):
-        SidecarLedger("http://nobody.invalid", "t", connections()).about()
+        SidecarLedger("http://nobody.invalid", "t", Links()).about()
 
 
 def test_silence_has_an_end(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sidecar that takes the request and says nothing is given up, twice."""
     for_ever = threading.Event()
     web.answer(Told(hold=for_ever))
-    pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=0.5, read=0.05))
 
     with pytest.raises(SidecarUnavailable, match="no answer within"):
-        SidecarLedger(web.url, "t", pool).exchange(ASK)
+        SidecarLedger(web.url, "t", Links(read_s=0.05)).exchange(ASK)
 
     for_ever.set()
     assert len(web.asked) == 2
@@ -249,9 +247,9 @@ def test_silence_has_an_end(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_waits_are_short() -> None:
     """Half a second for the connection, two for the answer."""
-    timeout = connections().connection_pool_kw["timeout"]
+    links = Links()
 
-    assert (timeout.connect_timeout, timeout._read) == (0.5, 2.0)
+    assert (links.connect_s, links.read_s) == (0.5, 2.0)
 
 
 def test_connections_are_kept_open(web: Web, ledger: SidecarLedger) -> None:
@@ -260,9 +258,8 @@ def test_connections_are_kept_open(web: Web, ledger: SidecarLedger) -> None:
     for _ in range(5):
         ledger.exchange(ASK)
 
-    pool = ledger._pool.connection_from_url(web.url)
-
-    assert (pool.num_connections, pool.num_requests) == (1, 5)
+    assert len(web.asked) == 5
+    assert web.connections == 1
 
 
 def test_every_method_reaches_its_endpoint(web: Web, ledger: SidecarLedger) -> None:

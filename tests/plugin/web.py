@@ -37,6 +37,8 @@ class Web:
     def __init__(self) -> None:
         """Listen at a free port of the loopback."""
         self.asked: list[Asked] = []
+        self.connections = 0
+        """How many it has accepted."""
         self.answers: deque[Told] = deque([Told()])
         self.rule: Callable[[Asked], Told] | None = None
         web = self
@@ -45,6 +47,10 @@ class Web:
             protocol_version = "HTTP/1.1"
             # Headers and body of an answer are two writes; Nagle would hold the second one back for 40 ms.
             disable_nagle_algorithm = True
+
+            def setup(self) -> None:
+                web.connections += 1
+                super().setup()
 
             def _serve(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
