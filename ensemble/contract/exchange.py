@@ -7,13 +7,14 @@ without an attempt; close; admissions as listed, each seeing what went before.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
 
 from pydantic import Field
 
 from ensemble.contract.base import AgentName, Answer, Ask, Fingerprint, HexId, Identity, RunKey, StepId, TraceId
 from ensemble.contract.breakers import BreakerPolicy
-from ensemble.contract.budgets import Limits
+from ensemble.contract.budgets import BudgetName, Limits
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.results import ErrorInfo, StepResult, Usage
 
@@ -73,6 +74,9 @@ class OpenRun(Ask):
     pattern: str = Field(default="", max_length=64)
     steps: tuple[PlannedStep, ...] = Field(max_length=2000)
     limits: Limits = Limits()
+    budgets: tuple[BudgetName, ...] = Field(
+        default=(), max_length=16, description="Named budgets every attempt is charged to as well."
+    )
     max_parallel: int = Field(default=4, ge=1, le=1000)
     on_lost: OnLost = OnLost.CHARGE
 
@@ -211,6 +215,12 @@ class Admission(Answer):
     detail: str = Field(default="", description="In words, for the builder.")
     retry_after_ms: int | None = Field(default=None, ge=0)
     result: StepResult | None = Field(default=None, description="With *done*.")
+    warnings: tuple[str, ...] = Field(default=(), description="With *admitted*: budgets that are nearly spent.")
+    price_per_1k: Decimal | None = Field(
+        default=None,
+        description="With *admitted*: what 1,000 tokens cost by an operator's word, for an app that reports no price.",
+    )
+    currency: str | None = Field(default=None, description="Of *price_per_1k*.")
 
 
 class Uncertain(Answer):

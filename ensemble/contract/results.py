@@ -22,7 +22,7 @@ class Usage(Answer):
     tokens: int | None = Field(default=None, ge=0, description="Prompt and completion tokens together.")
     price: Decimal | None = Field(default=None, ge=0, description="In *currency*; None where Dify gives no price.")
     currency: str | None = Field(default=None, max_length=8, description="Such as USD.")
-    estimated: bool = Field(default=False, description="True where a figure is a reservation, not a report.")
+    estimated: bool = Field(default=False, description="True where a figure is a reservation or a declared price.")
 
 
 class ErrorInfo(Answer):

@@ -199,6 +199,7 @@ class _Engine:
     def _follow(self, step: StepRun, admission: Admission) -> None:
         match admission.decision:
             case Decision.ADMITTED:
+                step.price_per_1k, step.currency = admission.price_per_1k, admission.currency
                 self._call(step)
                 return
             case Decision.DONE if admission.result is not None:

@@ -13,6 +13,7 @@ from ensemble.contract.results import ErrorInfo, StepResult, Usage
 from ensemble.engine.retry import next_try
 from ensemble.engine.state import RunState
 from ensemble.engine.steps import MESSAGE_LIMIT, Flight, Phase, StepRun, status_of
+from ensemble.engine.usage import priced
 
 __all__ = ["Settling"]
 
@@ -29,7 +30,7 @@ class Settling:
         """Book *reply* as the end of *flight*; unless *final*, a retry may follow."""
         now = time.monotonic()
         self._state.warn(*(f"{step.step.id}: {warning}" for warning in reply.warnings))
-        reply = replace(reply, usage=_known_usage(reply))
+        reply = replace(reply, usage=priced(_known_usage(reply), step.price_per_1k, step.currency))
         step.book(reply.usage)
         error = None if reply.outcome is Outcome.SUCCEEDED else _error_of(reply)
         result = self._result(step, reply, error, now, final=final)

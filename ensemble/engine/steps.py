@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import Enum, auto
 from uuid import uuid4
 
@@ -66,6 +67,9 @@ class StepRun:
     attempts: int = 0
     tally: Tally = field(default_factory=Tally)
     usage: Usage | None = None
+    price_per_1k: Decimal | None = None
+    """What 1,000 tokens of the present attempt cost by an operator's word; None: nobody says."""
+    currency: str | None = None
     due_s: float = 0.0
     """While *delayed*: when to go on."""
     first_s: float | None = None

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from ensemble.contract.results import Usage
 
-__all__ = ["add_usage", "total_usage"]
+__all__ = ["add_usage", "priced", "total_usage"]
 
 
 def add_usage(one: Usage, other: Usage) -> Usage:
@@ -24,6 +24,14 @@ def add_usage(one: Usage, other: Usage) -> Usage:
         currency=None if mixed or not prices else one.currency or other.currency,
         estimated=one.estimated or other.estimated or mixed or unknown,
     )
+
+
+def priced(usage: Usage, per_1k: Decimal | None, currency: str | None) -> Usage:
+    """Return *usage* with its price by what 1,000 tokens are declared to cost, where the app itself told none."""
+    if per_1k is None or usage.price is not None or not usage.tokens:
+        return usage
+    price = (per_1k * usage.tokens / 1000).normalize()
+    return usage.model_copy(update={"price": price, "currency": currency, "estimated": True})
 
 
 def total_usage(usages: Iterable[Usage]) -> Usage:

@@ -50,6 +50,7 @@ class Snapshot:
         """
         self.now_ms = now_ms
         self._values = values
+        self._hashes: dict[str, dict[str, str]] | None = None
 
     def text(self, address: Address) -> str | None:
         """Return the document at *address*, None where there is none. Raises NotRead."""
@@ -68,11 +69,12 @@ class Snapshot:
         """Return every field of the hash *key*. Raises NotRead for ``Address(key, EVERY)``."""
         if Address(key, EVERY) not in self._values:
             raise NotRead((Address(key, EVERY),))
-        return {
-            address.field: text
-            for address, text in self._values.items()
-            if address.key == key and address.field != EVERY and text is not None
-        }
+        if self._hashes is None:
+            self._hashes = {}
+            for address, text in self._values.items():
+                if text is not None and address.field != EVERY:
+                    self._hashes.setdefault(address.key, {})[address.field] = text
+        return dict(self._hashes.get(key, {}))
 
     def require(self, addresses: Iterable[Address]) -> None:
         """Raise NotRead for all of *addresses* that were not read, so that they are read in one go."""
