@@ -30,7 +30,7 @@ _PERCENT = 100
 _NOTHING = frozenset({"", NONE, "null"})
 _WRAPPING = " \t\r\n\"'`\u201c\u201d\u2018\u2019\u300c\u300d*#>.\u3002"
 """What may stand around a name: quotes, Markdown, a full stop."""
-_PAIRS = ("\u201c\u201d", "\u2018\u2019", "\u300c\u300d")
+_PAIRS = (("\u201c", "\u201d"), ("\u2018", "\u2019"), ("\u300c", "\u300d"))
 _QUOTES = "\"'`"
 _THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)
 _FIELD = re.compile(r'"route"\s*:\s*("(?:[^"\\\n]|\\.)*")')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def names(prefix: str = "scripted/models") -> str:
     return f"{prefix}/model-{next(_numbers)}"
 
 
-def ask(team: Team, query: str, saved: Mapping[str, Any] | None = None, **given: Any) -> Result:
+def ask(team: Team, query: str, **given: Any) -> Result:
     """Call the router as a workflow does; what is no text comes from a variable."""
     given.setdefault("routes", ROUTES)
     # Fields of the form arrive as they are configured; a list in a field of text is JSON.
@@ -56,7 +56,7 @@ def ask(team: Team, query: str, saved: Mapping[str, Any] | None = None, **given:
         name: json.dumps(each, ensure_ascii=False) if isinstance(each, list) else each for name, each in given.items()
     }
     values = {name: each if isinstance(each, str | bool) else variable(each) for name, each in values.items()}
-    result = team.scene.plugin.invoke("router", {"query": query, **values}, saved or team.credentials()).result()
+    result = team.scene.plugin.invoke("router", {"query": query, **values}, team.credentials()).result()
     if result.error is None:
         assert set(result.variables) == set(SCHEMA["properties"])
         assert list(violations(result.variables, SCHEMA)) == []
