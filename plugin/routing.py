@@ -10,7 +10,8 @@ from typing import Any
 
 from ensemble.agents.identity import app_identity
 from ensemble.agents.port import Agent
-from ensemble.contract.breakers import BreakerPolicy, BreakerState, BreakerView
+from ensemble.contract.breakers import BreakerPolicy, BreakerView
+from ensemble.contract.exchange import Decision
 from ensemble.contract.problems import Fault
 from ensemble.contract.results import StepResult
 from ensemble.engine.events import Event, Progress
@@ -21,6 +22,8 @@ from ensemble.plan.routes import Route, Routing
 from ensemble.routing.choices import DEFAULT, Choice
 from ensemble.routing.deciders import Embedder
 from ensemble.routing.team import Routed, routed
+from ensemble.rules.breaker import admit
+from ensemble.rules.records import Breaker
 from plugin.adapters.embedding import EmbeddingModels, ModelEmbedder
 from plugin.adapters.model import ModelAgentCaller
 from plugin.adapters.pools import Pools
@@ -167,11 +170,13 @@ def _views(wanted: set[str], credentials: Credentials, pools: Pools) -> Sequence
 
 
 def _is_shut(view: BreakerView, policy: BreakerPolicy, now_ms: int) -> bool:
-    """Return whether a call would be refused: an open breaker lets a probe pass once its time is over.
+    """Return whether a call would be refused, by the very rule that admits calls.
 
     The time it opened is the store's, *now_ms* this machine's: a difference between their clocks makes a route be passed
     over a little too long, or tried and refused.
     """
-    if view.state is not BreakerState.OPEN:
-        return False
-    return view.opened_ms is None or now_ms < view.opened_ms + policy.recovery_timeout * 1000
+    breaker = Breaker(
+        state=view.state, generation=view.generation, opened_ms=view.opened_ms, trips=view.trips, forced=view.forced
+    )
+    _, verdict = admit(breaker, view.policy or policy, now_ms, "", "")
+    return verdict.decision is Decision.REFUSED

@@ -130,6 +130,7 @@ class _Deciding:
                 when=Chosen(before, (), otherwise=True) if before else None,
                 timeout_s=DECIDING_S,
                 retry_times=retry_times,
+                stream=False,  # What is said while deciding is nobody's answer.
                 decides=True,
             )
         )

@@ -145,6 +145,7 @@ def test_a_model_is_asked(make_team: MakeTeam) -> None:
 
     assert chosen(result) == ("tech", "llm")
     assert (result.variables["confidence"], result.variables["reason"]) == (0.8, "It is a bug.")
+    assert result.variables["warnings"] == []
     assert result.variables["usage"] == {"tokens": 100, "price": "0.001", "currency": "USD", "estimated": False}
     (asked,) = model.asked
     assert (asked["provider"], asked["model"]) == (provider, name)
@@ -332,6 +333,7 @@ def test_the_pattern_routing(make_team: MakeTeam) -> None:
     by_default = team.run("pumps", plan=variable(ruled))
 
     assert (by_model.text, by_model.variables["status"]) == ("tech: what is a pump", "succeeded")
+    assert by_model.variables["warnings"] == []
     assert {each["step"]: each["status"] for each in by_model.variables["results"]} == {
         "router_llm": "succeeded", "market": "skipped", "tech": "succeeded",
     }  # fmt: skip
