@@ -26,3 +26,14 @@ def test_the_demo_ends_well_within_a_minute() -> None:
     for way in WAYS:
         [row] = [line for line in table.splitlines() if re.match(rf"[\s│|]*{way}\s{{2,}}|[\s│|]*{way}\s*[│|]", line)]
         assert measured.search(row), row
+    dying = demo.stdout[demo.stdout.index("an agent dies") :]
+    told = re.findall(r"(called|breaker)  +([a-z_, ]+)", dying)
+    assert [what.split(" (")[0].strip() for name, what in told if name == "breaker"] == [
+        "closed", "open", "open", "closed", "closed",
+    ]  # fmt: skip
+    assert [what.strip() for name, what in told if name == "called"][-3:] == [
+        "data_analysis, improvement_suggestion",
+        "competitor_research",
+        "nobody",
+    ]
+    assert "breaker_open" in dying

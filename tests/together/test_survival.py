@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from ensemble.contract.outcomes import Outcome, RunStatus
+from ensemble.contract.runs import RunParams, RunsParams
+from plugin.adapters.sidecar import SidecarLedger
+from plugin.adapters.wire import connections
 from tests.faults.claims import budgets, increments, probes, successors, without_sidecar
-from tests.faults.crash import POINTS, VICTIMS, crashes
+from tests.faults.crash import POINTS, VICTIMS, crashes, until
+from tests.standin.apps import App, Variable
+from tests.standin.daemon import PluginProcess
+from tests.standin.parameters import variable
+from tests.standin.service_api import ROOT
+from tests.standin.world import World, world
 
 
 @pytest.mark.timeout(120)
@@ -73,3 +83,50 @@ def test_fail_closed_fails_naming_the_sidecar_and_loses_nothing() -> None:
     assert "http://127.0.0.1" in told["result"].error.message
     assert told["again"].variables["status"] == RunStatus.SUCCEEDED
     assert told["calls"] == {"one": 1, "two": 1, "three": 1}
+
+
+@pytest.mark.timeout(60)
+def test_a_run_cancelled_from_outside_ends_and_stops_its_stream() -> None:
+    """The node fails saying so, the run is closed as cancelled, and Dify was told to stop."""
+    with _short_leases(App(name="slow", mode="workflow", inputs=(Variable(name="task"),), latency_s=20)) as scene:
+        plan = {"steps": [{"id": "slow", "agent": "slow", "stream": True}]}
+        call = scene.orchestrate("work", plan=plan)
+        call.wait_for(lambda message: "slow started" in str(message.content.get("variable_value", "")))
+        ledger = SidecarLedger(scene.sidecar.url, scene.sidecar.token, connections())
+        run_id = ledger.list_runs(RunsParams()).runs[0].run_id
+        until(lambda: scene.dify.log().counts.get("slow") == 1, "the app to be called")
+        ledger.cancel_run(RunParams(run_id=run_id))
+        result = call.result()
+        until(lambda: scene.dify.log().of("slow")[0].ended_s is not None, "the app's run to be stopped")
+
+        assert result.error is not None
+        assert result.error.error_type == "RunCancelled"
+        assert ledger.run(run_id).status is RunStatus.CANCELLED
+        assert scene.dify.log().of("slow")[0].took_s < 15
+
+
+@pytest.mark.timeout(60)
+def test_a_step_whose_engine_was_killed_is_asked_after_and_not_run_again() -> None:
+    """The plugin dies while the app works; the next call waits for that very run and takes its result."""
+    app = App(name="slow", mode="workflow", inputs=(Variable(name="task"),), latency_s=4, answer="done once")
+    with _short_leases(app) as scene:
+        plan = {"steps": [{"id": "slow", "agent": "slow", "stream": True, "on_uncertain": "reconcile"}]}
+        scene.orchestrate("work", plan=plan, run_key="k")
+        ledger = SidecarLedger(scene.sidecar.url, scene.sidecar.token, connections())
+        until(lambda: _remote_is_known(ledger), "the run's id to be on record")
+        scene.plugin.kill()
+        with PluginProcess(ROOT) as second:
+            given = {"task": "work", "plan": variable(plan), "run_key": "k"}
+            result = second.invoke("orchestrator", given, scene.credentials()).result()
+
+        assert (result.error, result.text) == (None, "done once")
+        assert scene.dify.log().counts == {"slow": 1}
+
+
+def _remote_is_known(ledger: SidecarLedger) -> bool:
+    runs = ledger.list_runs(RunsParams()).runs
+    return any(attempt.remote for run in runs for attempt in ledger.run(run.run_id).attempts)
+
+
+def _short_leases(*apps: App) -> contextlib.AbstractContextManager[World]:
+    return world(*apps, env={"ENSEMBLE_LEASE_MS": "1000", "ENSEMBLE_LOG_LEVEL": "error"})
