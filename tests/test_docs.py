@@ -183,6 +183,10 @@ def test_the_breakers_numbers_are_the_contracts() -> None:
 # --- orchestrator.md, and a page of its own for every further tool
 
 
+NAMED = {"shared_state": "state", "messenger": "messages"}
+"""Tools whose pages have the name of their subject, of which the tool is a part."""
+
+
 def tools() -> Iterator[tuple[str, Any]]:
     """Yield name and declaration of every tool."""
     provider = yaml.safe_load((ROOT / "provider" / "ensemble.yaml").read_text(encoding="utf-8"))
@@ -202,7 +206,7 @@ def paths(schema: Mapping[str, Any], before: str = "") -> Iterator[str]:
 @pytest.mark.parametrize(("name", "tool"), list(tools()), ids=lambda value: value if isinstance(value, str) else "")
 def test_every_parameter_and_output_of_a_tool_is_in_its_page(name: str, tool: Any) -> None:
     """And the page names no other."""
-    text = page(f"{name}.md")
+    text = page(f"{NAMED.get(name, name)}.md")
 
     declared = {each["name"] for each in tool["parameters"]}
     assert {each for row in rows(text, "parameter") for each in code(row[0])} == declared
