@@ -106,6 +106,12 @@ def test_the_nearest_meaning(make_team: MakeTeam) -> None:
     assert 0.4 < first.variables["confidence"] <= 1
     assert [each["route"] for each in first.variables["alternatives"]] != []
     assert entry(first, "router_semantic")["attempts"] == 1
+
+    example = ask(team, "I was charged twice", **given)
+
+    assert (chosen(example), example.variables["confidence"]) == (("billing", "semantic"), 1.0)
+    assert len(model.asked) == 2
+    assert example.variables["usage"]["tokens"] == 0
     assert len(first.variables["run_id"]) == 32
 
 
@@ -276,6 +282,27 @@ def test_a_route_with_an_open_breaker_is_passed_over(make_team: MakeTeam) -> Non
     assert chosen(by_model) == ("tech", "llm")
     assert "- billing:" not in json.dumps(model.asked[0])
     assert chosen(nobody) == ("", "")
+
+
+def test_it_works_without_a_sidecar(make_team: MakeTeam) -> None:
+    """Vectors and breakers are the process's then."""
+    team, model = make_team(App(name="billing", failures=always("node_failed")), App(name="tech")), Embedding()
+    team.scene.plugin.on("text_embedding", model)
+    alone = team.credentials(sidecar_url="", sidecar_token="")
+    given = {"routes": json.dumps(ROUTES), "strategy": "semantic", "embedding_name": names()}
+
+    first, second = (
+        team.scene.plugin.invoke("router", {**given, "query": query}, alone).result()
+        for query in ("my app crashes when I open it", "why was I charged twice")
+    )
+    for _ in range(5):
+        team.start("break it", agents="billing", saved=alone).result()
+    third = team.scene.plugin.invoke("router", {**given, "query": "they charged me twice"}, alone).result()
+
+    assert (chosen(first)[0], chosen(second)[0], chosen(third)[0]) == ("tech", "billing", "")
+    assert [len(texts) for texts in model.texts] == [8, 1, 1]
+    assert third.variables["passed_over"] == ["billing"]
+    assert any("No sidecar" in warning for warning in first.variables["warnings"])
 
 
 @pytest.mark.parametrize(
