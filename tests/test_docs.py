@@ -29,6 +29,7 @@ from ensemble.plan.conditions import OPERATORS
 from ensemble.plan.faults import PlanError
 from ensemble.plan.joins import JoinKind
 from ensemble.plan.reading import read_plan
+from ensemble.plan.routes import Routing
 from ensemble.rules import breaker
 from ensemble.rules.records import Breaker
 from plugin import errors as plugin_errors
@@ -159,6 +160,28 @@ def test_every_field_of_a_plan_is_in_the_table_and_the_other_way_round() -> None
             told.setdefault(place, set()).update(code(names))
 
     assert told == known_fields()
+
+
+def test_every_field_of_a_route_is_in_its_table() -> None:
+    """Asked of the reader, as for the rest of a plan; the numbers told are those of the code."""
+    odd = {"pattern": "routing", "route": {UNKNOWN: 1, "routes": [{"name": "market", UNKNOWN: 1}]}}
+    with pytest.raises(PlanError) as refused:
+        read_plan(odd, known=APPS)
+    known = {
+        re.sub(r"\[\d+\]", "[]", fault.field).removesuffix(f".{UNKNOWN}"): set(
+            fault.fix.partition("There are: ")[2].rstrip(".").split(", ")
+        )
+        for fault in refused.value.faults
+        if fault.field.endswith(UNKNOWN)
+    }
+    told: dict[str, set[str]] = {}
+    for place, names, what in rows(page("router.md"), "where", "field"):
+        told.setdefault(place, set()).update(code(names))
+        if "`threshold`" in names:
+            assert f"{Routing(routes=()).threshold:g};" in what
+            assert f"{Routing(routes=()).margin:g}" in what
+
+    assert told == known
 
 
 def test_every_operator_and_join_is_named() -> None:
