@@ -8,19 +8,26 @@ from ensemble.rules.snapshot import Address
 
 __all__ = [
     "ABOUT",
+    "AGENTS",
     "ANSWER",
     "ATTEMPT",
     "BREAKERS",
     "BREAKERS_HELD",
+    "BUDGETS",
     "LEASES",
+    "RESERVATIONS",
     "RUN",
     "RUNS",
     "STEP",
     "STEPS",
+    "agent_at",
     "attempt_at",
     "breaker_at",
     "breaker_changes_at",
+    "budget_definition_at",
+    "budget_hash",
     "call_at",
+    "reservation_at",
     "run_at",
     "run_hash",
     "run_key_at",
@@ -36,6 +43,12 @@ BREAKERS = "breakers"
 """Sorted set of identities by the last change of their breaker, unix milliseconds. Identities outlive their breakers."""
 BREAKERS_HELD = "breakers:held"
 """Sorted set of the identities whose breaker an operator holds or gave a policy; these breakers are kept for good."""
+AGENTS = "agents"
+"""Sorted set of the identities of agents by when they were called last, unix milliseconds."""
+BUDGETS = "budgets"
+"""Sorted set of the names of budgets that are defined, by when they were, unix milliseconds."""
+RESERVATIONS = "reservations"
+"""Sorted set of the tickets of reservations of no run by the end of their lease, unix milliseconds."""
 
 RUN = "run"
 """Field of a run's hash: who runs it and how it stands (records.Run). Written by every exchange, so it is small."""
@@ -91,6 +104,26 @@ def breaker_changes_at(identity: str) -> Address:
     return Address(f"breaker:{identity}", "changes")
 
 
+def agent_at(identity: str) -> tuple[Address, Address]:
+    """Return the addresses of what calls told of an agent (records.Seen), and of what an operator declares of it."""
+    return Address(f"agent:{identity}", "seen"), Address(f"agent:{identity}", "declared")
+
+
 def call_at(identity: str, ticket: str) -> Address:
     """Return the address of a call that is guarded by an agent's breaker and belongs to no run (records.Call)."""
     return Address(f"call:{ticket}:{identity}", "call")
+
+
+def budget_hash(name: str) -> str:
+    """Return the key of a named budget's hash: its definition, what is reserved, and a ring of what was spent."""
+    return f"budget:{name}"
+
+
+def budget_definition_at(name: str) -> Address:
+    """Return the address of a named budget's definition (records.NamedBudget)."""
+    return Address(f"budget:{name}", "definition")
+
+
+def reservation_at(ticket: str) -> Address:
+    """Return the address of a reservation of no run (records.Reserved)."""
+    return Address(f"reservation:{ticket}", "reservation")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from ensemble.contract.exchange import Admission, AdmissionAsk, Decision, Why
-from ensemble.rules import breaker, budget
-from ensemble.rules.addresses import run_hash
+from ensemble.rules import breaker, budget, paying
 from ensemble.rules.guarding import refusal
 from ensemble.rules.problems import Conflict
-from ensemble.rules.records import Amounts, Attempt, Defaults
-from ensemble.rules.snapshot import Address
+from ensemble.rules.records import Amounts, Attempt, Defaults, Share
 from ensemble.rules.working import Working
 
 __all__ = ["admit"]
@@ -26,7 +24,7 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
     if known is not None:
         if known.ask != ask:
             raise Conflict(f"{where}.ticket", f"{ask.ticket} was admitted with another body", "mint a new ticket")
-        return Admission(ticket=ask.ticket, decision=Decision.ADMITTED)
+        return _admitted(work, ask, known.shares)
     result = work.step(ask.step)
     if result is not None:
         return Admission(ticket=ask.ticket, decision=Decision.DONE, result=result)
@@ -34,17 +32,14 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
         return Admission(
             ticket=ask.ticket, decision=Decision.REFUSED, why=Why.CANCELLED, detail="the run was cancelled"
         )
-    after, verdict = budget.admit(
-        work.budget, work.run.limits, work.run.max_parallel, max_tokens=ask.max_tokens, timeout_ms=ask.timeout_ms
-    )
+    verdict = paying.afford(work, ask)
     if verdict.reserved is None:
-        retry_after_ms = budget.RETRY_MS if verdict.decision is Decision.WAIT else None
         return Admission(
             ticket=ask.ticket,
             decision=verdict.decision,
             why=Why.BUDGET,
             detail=verdict.detail,
-            retry_after_ms=retry_after_ms,
+            retry_after_ms=budget.RETRY_MS if verdict.decision is Decision.WAIT else verdict.retry_after_ms,
         )
     policy = work.breakers.policy(ask.identity, ask.breaker, defaults.breaker)
     before, dead_runs = work.breakers.without_the_dead(ask.identity, policy, (work.run_id, work.run))
@@ -60,22 +55,25 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
     for address in dead_runs:
         work.draft.check(address)
     work.breakers.put(ask.identity, after_breaker)
-    work.budget = after
-    _bound(work)
-    _record(work, ask, after_breaker.generation, verdict.reserved)
-    return Admission(ticket=ask.ticket, decision=Decision.ADMITTED)
+    reserved, shares = paying.reserve(work, verdict)
+    _record(work, ask, after_breaker.generation, reserved, shares)
+    work.registry.note(ask.identity, ask.agent)
+    return _admitted(work, ask, shares)
 
 
-def _bound(work: Working) -> None:
-    """Let the commit fail if others have spent meanwhile what was just reserved."""
-    key, limits = run_hash(work.run_id), work.run.limits
-    ms = None if limits.seconds is None else limits.seconds * 1000
-    for unit, limit in (("tokens", limits.tokens), ("calls", limits.calls), ("ms", ms)):
-        if limit is not None:
-            work.draft.bound((Address(key, f"{unit}_committed"), Address(key, f"{unit}_reserved")), limit)
+def _admitted(work: Working, ask: AdmissionAsk, shares: tuple[Share, ...]) -> Admission:
+    declared = work.registry.declared(ask.identity)
+    priced = declared is not None and declared.price_per_1k is not None
+    return Admission(
+        ticket=ask.ticket,
+        decision=Decision.ADMITTED,
+        warnings=tuple(line for share in shares for line in work.purse.warnings(share.name)),
+        price_per_1k=declared.price_per_1k if declared is not None and priced else None,
+        currency=declared.currency if declared is not None and priced else None,
+    )
 
 
-def _record(work: Working, ask: AdmissionAsk, generation: int, reserved: Amounts) -> None:
+def _record(work: Working, ask: AdmissionAsk, generation: int, reserved: Amounts, shares: tuple[Share, ...]) -> None:
     run = work.run
     work.run = run.model_copy(update={"open": {**run.open, ask.ticket: ask.step}, "admitted": run.admitted + 1})
     work.put_attempt(
@@ -85,6 +83,7 @@ def _record(work: Working, ask: AdmissionAsk, generation: int, reserved: Amounts
             epoch=run.epoch,
             generation=generation,
             reserved=reserved,
+            shares=shares,
             admitted_ms=work.now_ms,
         )
     )

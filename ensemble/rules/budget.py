@@ -1,91 +1,109 @@
-"""What a run may spend: an estimate is reserved at admission, and booked as what was really used at settlement.
+"""What may be spent: an estimate is reserved at admission, and booked as what was really used at settlement.
 
-Admitted is only what fits: committed + reserved + estimate stays within every limit. What would fit once open
-reservations settle waits; what would not fit even then is refused. A settlement is booked in full, so that *committed*
-may pass a limit by what the attempts under way used beyond their reservations; then nothing more is admitted.
+Admitted is only what fits: committed + reserved + estimate stays within every limit of every account. What would fit
+once open reservations settle waits; what would not fit even then is refused. A settlement is booked in full, so that
+*committed* may pass a limit by what the attempts under way used beyond their reservations; then nothing more is admitted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from ensemble.contract.budgets import Limits
-from ensemble.contract.exchange import Decision, OnLost
+from ensemble.contract.exchange import OnLost
+from ensemble.rules.fitting import Account, Budget, Verdict, Wish, fit
 from ensemble.rules.records import Amounts, Booking
 
 __all__ = [
     "COUNTERS",
     "GUESS_TOKENS",
     "RETRY_MS",
+    "Account",
     "Budget",
+    "Spent",
     "Verdict",
+    "Wish",
     "admit",
     "book",
+    "booking_of",
     "correct",
+    "correct_to",
     "lose",
+    "lost_booking",
     "reserve",
+    "reserve_amounts",
     "revive",
+    "settle",
+    "wish_for",
 ]
 
 GUESS_TOKENS = 4_000
-"""What an attempt that declares nothing is taken to use, tokens."""
+"""What an attempt that declares nothing, of an agent nobody knows, is taken to use, tokens."""
 RETRY_MS = 200
 """When to ask again for what may fit once others have settled, milliseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What was spent and what is reserved; each is a counter of its own in the store."""
-
-    tokens_committed: int = 0
-    tokens_reserved: int = 0
-    calls_committed: int = 0
-    calls_reserved: int = 0
-    ms_committed: int = 0
-    ms_reserved: int = 0
-    estimated: int = 0
-    """How many attempts are booked as reserved, for want of a report."""
-
 
 COUNTERS = tuple(field.name for field in fields(Budget))
 """The names of the counters, as fields of a run's hash."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether an attempt may be paid for; if not, in words why."""
+class Spent:
+    """What an attempt says it has used; None is unknown, which is not zero."""
 
-    decision: Decision
-    reserved: Amounts | None = None
-    """With *admitted*."""
-    detail: str = ""
+    tokens: int | None
+    ms: int
+    nano: int | None = None
+    currency: str | None = None
+    calls: int | None = None
+
+
+def wish_for(
+    limits: Limits,
+    max_parallel: int,
+    *,
+    max_tokens: int | None,
+    timeout_ms: int,
+    usual_tokens: int | None = None,
+    usual_nano: Mapping[str, int] | None = None,
+) -> Wish:
+    """Return what an attempt of a run asks for.
+
+    Tokens: *max_tokens* as declared, else what its agent's calls usually use, else a guess; what is not declared
+    leaves room for *max_parallel* attempts. Calls: one. Time: *timeout_ms*. Money: what its agent's calls usually cost.
+    """
+    guess = GUESS_TOKENS if usual_tokens is None else usual_tokens
+    if limits.tokens is not None:
+        guess = min(guess, max(1, limits.tokens // max_parallel))
+    return Wish(
+        tokens=guess if max_tokens is None else max_tokens,
+        tokens_declared=max_tokens is not None,
+        ms=timeout_ms,
+        nano=usual_nano or {},
+    )
 
 
 def admit(
-    before: Budget, limits: Limits, max_parallel: int, *, max_tokens: int | None, timeout_ms: int
+    before: Budget,
+    limits: Limits,
+    max_parallel: int,
+    *,
+    max_tokens: int | None,
+    timeout_ms: int,
+    usual_tokens: int | None = None,
+    usual_nano: Mapping[str, int] | None = None,
 ) -> tuple[Budget, Verdict]:
-    """Return the budget after one ask for admission, and the verdict with what was reserved.
-
-    Tokens: *max_tokens* as declared, else a guess that leaves room for *max_parallel* attempts and is cut to what is
-    left. Calls: one. Time: *timeout_ms* cut to what is left.
-    """
-    limit_ms = None if limits.seconds is None else limits.seconds * 1000
-    guess = GUESS_TOKENS if limits.tokens is None else min(GUESS_TOKENS, max(1, limits.tokens // max_parallel))
-    tokens_use = (before.tokens_committed, before.tokens_reserved)
-    asked = (
-        _fit_at_most(guess, *tokens_use, limits.tokens, "tokens")
-        if max_tokens is None
-        else _fit_whole(max_tokens, *tokens_use, limits.tokens, "tokens"),
-        _fit_whole(1, before.calls_committed, before.calls_reserved, limits.calls, "calls"),
-        _fit_at_most(timeout_ms, before.ms_committed, before.ms_reserved, limit_ms, "milliseconds of agents' time"),
+    """Return a run's own budget after one ask for admission, and the verdict with what was reserved."""
+    wish = wish_for(
+        limits,
+        max_parallel,
+        max_tokens=max_tokens,
+        timeout_ms=timeout_ms,
+        usual_tokens=usual_tokens,
+        usual_nano=usual_nano,
     )
-    for decision in (Decision.REFUSED, Decision.WAIT):
-        details = [answer.detail for answer in asked if answer.decision is decision]
-        if details:
-            return before, Verdict(decision, detail="; ".join(details))
-    tokens, calls, ms = (answer.amount for answer in asked)
-    reserved = Amounts(tokens=tokens, calls=calls, ms=ms)
-    return _reserve(before, reserved), Verdict(Decision.ADMITTED, reserved)
+    verdict = fit((Account(before, limits),), wish)
+    return (before if verdict.reserved is None else reserve_amounts(before, verdict.share(limits))), verdict
 
 
 def book(before: Budget, reserved: Amounts, *, tokens: int | None, took_ms: int) -> tuple[Budget, Booking]:
@@ -93,86 +111,89 @@ def book(before: Budget, reserved: Amounts, *, tokens: int | None, took_ms: int)
 
     *tokens* None is unknown, which is not zero: they are booked as reserved and flagged.
     """
-    booking = _booking(reserved, tokens, took_ms)
-    return _commit(_release(before, reserved), booking, 1), booking
+    return settle(before, reserved, Spent(tokens, took_ms))
+
+
+def settle(before: Budget, reserved: Amounts, spent: Spent) -> tuple[Budget, Booking]:
+    """Return the budget after an attempt has ended, and what was booked; the unknown is booked as reserved."""
+    booking = booking_of(reserved, spent)
+    return _commit(release_amounts(before, reserved), booking, 1), booking
 
 
 def lose(before: Budget, reserved: Amounts, on_lost: OnLost) -> tuple[Budget, Booking]:
-    """Return the budget after an attempt's owner is gone: tokens and calls charged or released, time released."""
-    charged = on_lost is OnLost.CHARGE
-    spent = Amounts(tokens=reserved.tokens, calls=reserved.calls) if charged else Amounts()
-    booking = Booking(spent=spent, estimated=charged)
-    return _commit(_release(before, reserved), booking, 1), booking
+    """Return the budget after an attempt's owner is gone: all but time charged or released, time released."""
+    booking = lost_booking(reserved, on_lost)
+    return _commit(release_amounts(before, reserved), booking, 1), booking
 
 
 def correct(
     before: Budget, booked: Booking, reserved: Amounts, *, tokens: int | None, took_ms: int
 ) -> tuple[Budget, Booking]:
     """Return the budget after late news of a lost attempt: what it used stands in place of what was *booked*."""
-    booking = _booking(reserved, tokens, took_ms)
+    return correct_to(before, booked, reserved, Spent(tokens, took_ms))
+
+
+def correct_to(before: Budget, booked: Booking, reserved: Amounts, spent: Spent) -> tuple[Budget, Booking]:
+    """Return the budget with what was *spent* in place of what was *booked*."""
+    booking = booking_of(reserved, spent)
     return _commit(_commit(before, booked, -1), booking, 1), booking
 
 
 def reserve(before: Budget, *, max_tokens: int | None, timeout_ms: int) -> tuple[Budget, Amounts]:
     """Return the budget after an attempt went out that nobody could ask about, and what is reserved for it."""
     reserved = Amounts(tokens=GUESS_TOKENS if max_tokens is None else max_tokens, calls=1, ms=timeout_ms)
-    return _reserve(before, reserved), reserved
+    return reserve_amounts(before, reserved), reserved
 
 
 def revive(before: Budget, booked: Booking, reserved: Amounts) -> Budget:
     """Return the budget after a lost attempt turned out to be under way still."""
-    return _reserve(_commit(before, booked, -1), reserved)
+    return reserve_amounts(_commit(before, booked, -1), reserved)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    decision: Decision
-    amount: int = 0
-    detail: str = ""
+def booking_of(reserved: Amounts, spent: Spent) -> Booking:
+    """Return what is booked for *spent*: what is unknown, or in another currency, as it was reserved.
+
+    Money is counted only where there is a limit to it, in that limit's currency.
+    """
+    counts_money = reserved.currency is not None
+    priced = counts_money and spent.nano is not None and reserved.currency == spent.currency
+    return Booking(
+        spent=Amounts(
+            tokens=reserved.tokens if spent.tokens is None else spent.tokens,
+            calls=reserved.calls if spent.calls is None else spent.calls,
+            ms=spent.ms,
+            nano=(spent.nano or 0) if priced else reserved.nano,
+            currency=reserved.currency,
+        ),
+        estimated=spent.tokens is None or (counts_money and not priced),
+    )
 
 
-def _fit_whole(amount: int, committed: int, reserved: int, limit: int | None, unit: str) -> _Fit:
-    """Judge one dimension in which exactly *amount* is needed."""
-    if limit is None or committed + reserved + amount <= limit:
-        return _Fit(Decision.ADMITTED, amount)
-    left = max(0, limit - committed)
-    if amount > left:
-        return _Fit(Decision.REFUSED, detail=f"{amount} {unit} are needed, {left} of the run's {limit} are left")
-    return _Fit(Decision.WAIT, detail=f"{reserved} of the {left} {unit} that are left are reserved")
+def lost_booking(reserved: Amounts, on_lost: OnLost) -> Booking:
+    """Return what is booked for an attempt whose owner is gone."""
+    charged = on_lost is OnLost.CHARGE
+    return Booking(spent=reserved.model_copy(update={"ms": 0}) if charged else Amounts(), estimated=charged)
 
 
-def _fit_at_most(amount: int, committed: int, reserved: int, limit: int | None, unit: str) -> _Fit:
-    """Judge one dimension in which whatever is left will do, up to *amount*."""
-    if limit is None:
-        return _Fit(Decision.ADMITTED, amount)
-    if committed >= limit:
-        return _Fit(Decision.REFUSED, detail=f"all of the run's {limit} {unit} are spent")
-    free = limit - committed - reserved
-    if free <= 0:
-        return _Fit(Decision.WAIT, detail=f"all {limit - committed} {unit} that are left are reserved")
-    return _Fit(Decision.ADMITTED, min(amount, free))
-
-
-def _booking(reserved: Amounts, tokens: int | None, took_ms: int) -> Booking:
-    spent = Amounts(tokens=reserved.tokens if tokens is None else tokens, calls=reserved.calls, ms=took_ms)
-    return Booking(spent=spent, estimated=tokens is None)
-
-
-def _reserve(before: Budget, reserved: Amounts) -> Budget:
+def reserve_amounts(before: Budget, reserved: Amounts) -> Budget:
+    """Return the budget with *reserved* set apart."""
     return replace(
         before,
         tokens_reserved=before.tokens_reserved + reserved.tokens,
         calls_reserved=before.calls_reserved + reserved.calls,
         ms_reserved=before.ms_reserved + reserved.ms,
+        nano_reserved=before.nano_reserved + reserved.nano,
     )
 
 
-def _release(before: Budget, reserved: Amounts) -> Budget:
+def release_amounts(before: Budget, reserved: Amounts) -> Budget:
+    """Return the budget with *reserved* given back."""
     return replace(
         before,
         tokens_reserved=before.tokens_reserved - reserved.tokens,
         calls_reserved=before.calls_reserved - reserved.calls,
         ms_reserved=before.ms_reserved - reserved.ms,
+        nano_reserved=before.nano_reserved - reserved.nano,
     )
 
 
@@ -182,5 +203,6 @@ def _commit(before: Budget, booking: Booking, sign: int) -> Budget:
         tokens_committed=before.tokens_committed + sign * booking.spent.tokens,
         calls_committed=before.calls_committed + sign * booking.spent.calls,
         ms_committed=before.ms_committed + sign * booking.spent.ms,
+        nano_committed=before.nano_committed + sign * booking.spent.nano,
         estimated=before.estimated + sign * booking.estimated,
     )

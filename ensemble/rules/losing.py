@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ensemble.rules import budget
+from ensemble.rules import paying
 from ensemble.rules.addresses import attempt_at
 from ensemble.rules.working import Working
 
@@ -24,7 +24,6 @@ def lose_attempts(work: Working, tickets: Iterable[str]) -> None:
         attempt = work.attempt(ticket)
         if attempt is None or attempt.booking is not None:
             continue
-        work.budget, booking = budget.lose(work.budget, attempt.reserved, work.run.on_lost)
-        work.put_attempt(attempt.model_copy(update={"booking": booking, "settled_ms": work.now_ms}))
+        work.put_attempt(attempt.model_copy(update={**paying.lose(work, attempt), "settled_ms": work.now_ms}))
         work.breakers.free_probes(attempt.ask.identity, (ticket,))
     work.run = work.run.model_copy(update={"open": {t: step for t, step in work.run.open.items() if t not in lost}})

@@ -8,6 +8,7 @@ from ensemble.rules.addresses import ABOUT, ANSWER, RUNS, STEPS, run_at, run_has
 from ensemble.rules.lease import Standing
 from ensemble.rules.losing import lose_open_attempts
 from ensemble.rules.problems import Conflict
+from ensemble.rules.purse import Purse
 from ensemble.rules.records import About, Defaults, Run, Steps
 from ensemble.rules.snapshot import Draft
 from ensemble.rules.working import Working, counters_at
@@ -23,9 +24,10 @@ def open_run(draft: Draft, ask: Exchange, opening: OpenRun, defaults: Defaults) 
 
     Raises:
         NotRead: as any look at the draft.
-        Conflict: the asker's run id belongs to a run of another key.
+        Conflict: the asker's run id belongs to a run of another key, or a budget is not defined.
 
     """
+    _know_budgets(draft, opening)
     index = run_key_at(opening.run_key, opening.fingerprint)
     found = draft.text(index)
     run_id, run = (ask.run_id, None) if found is None else (found, _run(draft, found))
@@ -56,6 +58,15 @@ def _run(draft: Draft, run_id: str) -> Run | None:
     return None if text is None else Run.model_validate_json(text)
 
 
+def _know_budgets(draft: Draft, opening: OpenRun) -> None:
+    """Raise Conflict for a named budget that nobody defined."""
+    purse = Purse(draft)
+    purse.require(opening.budgets)
+    for number, name in enumerate(opening.budgets):
+        if purse.definition(name) is None:
+            raise Conflict(f"open.budgets.{number}", f"no budget {name!r} is defined", "define it, or leave it out")
+
+
 def _trace_of(draft: Draft, run_id: str) -> str:
     """Return the trace a run was opened in first, which it stays in whoever opens it again."""
     return About.model_validate_json(draft.text(run_at(run_id, ABOUT)) or "").trace_id
@@ -64,7 +75,12 @@ def _trace_of(draft: Draft, run_id: str) -> str:
 def _with_terms(run: Run, opening: OpenRun) -> Run:
     """Return the run under the terms of the newest call: limits and their kin are not part of what a run *is*."""
     return run.model_copy(
-        update={"limits": opening.limits, "max_parallel": opening.max_parallel, "on_lost": opening.on_lost}
+        update={
+            "limits": opening.limits,
+            "budgets": tuple(dict.fromkeys(opening.budgets)),
+            "max_parallel": opening.max_parallel,
+            "on_lost": opening.on_lost,
+        }
     )
 
 

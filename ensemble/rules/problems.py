@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Conflict", "UnknownCall", "UnknownRun"]
+__all__ = ["Conflict", "UnknownBudget", "UnknownCall", "UnknownRun"]
 
 
 class Conflict(Exception):  # noqa: N818 - the word of the contract
@@ -30,3 +30,12 @@ class UnknownCall(Exception):  # noqa: N818 - the word of the contract
         """Name the ticket."""
         self.ticket = ticket
         super().__init__(f"no call {ticket} is on record: ask for its admission first")
+
+
+class UnknownBudget(Exception):  # noqa: N818 - the word of the contract
+    """Nobody has defined a budget of this name."""
+
+    def __init__(self, name: str) -> None:
+        """Name the budget."""
+        self.name = name
+        super().__init__(f"no budget {name!r} is defined")

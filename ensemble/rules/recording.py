@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ensemble.contract.exchange import AdmissionAsk, Reached
-from ensemble.rules import budget
+from ensemble.rules import paying
 from ensemble.rules.addresses import attempt_at
 from ensemble.rules.records import Attempt
 from ensemble.rules.working import Working
@@ -26,7 +26,7 @@ def record_late(work: Working, asks: Iterable[AdmissionAsk]) -> None:
     for ask in asks:
         if work.attempt(ask.ticket) is not None:
             continue
-        work.budget, reserved = budget.reserve(work.budget, max_tokens=ask.max_tokens, timeout_ms=ask.timeout_ms)
+        reserved, shares = paying.reserve_late(work, ask)
         run = work.run
         work.run = run.model_copy(update={"open": {**run.open, ask.ticket: ask.step}, "admitted": run.admitted + 1})
         work.put_attempt(
@@ -36,6 +36,7 @@ def record_late(work: Working, asks: Iterable[AdmissionAsk]) -> None:
                 epoch=run.epoch,
                 generation=NO_GENERATION,
                 reserved=reserved,
+                shares=shares,
                 admitted_ms=work.now_ms,
                 late=True,
             )
@@ -55,8 +56,7 @@ def take_up_again(work: Working, tickets: Iterable[str]) -> None:
             continue
         if attempt.epoch != work.run.epoch:
             continue
-        work.budget = budget.revive(work.budget, attempt.booking, attempt.reserved)
-        work.put_attempt(attempt.model_copy(update={"booking": None, "settled_ms": None}))
+        work.put_attempt(attempt.model_copy(update={**paying.revive(work, attempt), "settled_ms": None}))
         work.run = work.run.model_copy(update={"open": {**work.run.open, ticket: attempt.ask.step}})
 
 

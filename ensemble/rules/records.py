@@ -6,14 +6,21 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ensemble.contract.base import Fingerprint, HexId, RunKey, TraceId
+from ensemble.contract.base import AgentName, Fingerprint, HexId, RunKey, TraceId
 from ensemble.contract.breakers import BreakerCause, BreakerForcing, BreakerPolicy, BreakerState
-from ensemble.contract.budgets import Limits
+from ensemble.contract.budgets import (
+    BudgetDefinition,
+    BudgetName,
+    Limits,
+    Reservation,
+    ReservationAsk,
+    ReservationSettled,
+)
 from ensemble.contract.exchange import LEASE_MS, AdmissionAsk, OnLost, PlannedStep, Remote, Settlement
 from ensemble.contract.guarding import CallAsk
 from ensemble.contract.outcomes import Outcome, RunStatus
 
-__all__ = ["About", "Amounts", "Attempt", "Booking", "Breaker", "Call", "Defaults", "Run", "Steps"]
+__all__ = ["About", "Amounts", "Attempt", "Booking", "Breaker", "Call", "Defaults", "Run", "Seen", "Steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,7 @@ class Run(_Record):
     since_ms: int = Field(description="When this epoch began.")
     closed_ms: int | None = None
     limits: Limits = Limits()
+    budgets: tuple[BudgetName, ...] = ()
     max_parallel: int = 4
     on_lost: OnLost = OnLost.CHARGE
     cancelled: bool = Field(default=False, description="Somebody asked for its end.")
@@ -69,6 +77,8 @@ class Amounts(_Record):
     tokens: int = 0
     calls: int = 0
     ms: int = Field(default=0, description="Agents' time.")
+    nano: int = Field(default=0, description="Money, in billionths of *currency*.")
+    currency: str | None = None
 
 
 class Booking(_Record):
@@ -76,6 +86,33 @@ class Booking(_Record):
 
     spent: Amounts
     estimated: bool = Field(description="True where tokens were booked as reserved, for want of a report.")
+
+
+class Share(_Record):
+    """What one named budget holds of one attempt."""
+
+    name: BudgetName
+    reserved: Amounts
+    booking: Booking | None = Field(default=None, description="None as long as the reservation stands.")
+    slot: int | None = Field(default=None, description="Where in the budget's window it was booked.")
+    life: int = Field(default=0, description="The window's, when it was booked.")
+
+
+class NamedBudget(_Record):
+    """A budget as an operator defined it."""
+
+    definition: BudgetDefinition
+    life: int = Field(description="When its window was defined; another window forgets what was spent in it.")
+
+
+class Reserved(_Record):
+    """A reservation of a call of no run, from its admission to its settlement or loss."""
+
+    ask: ReservationAsk
+    told: Reservation
+    shares: tuple[Share, ...]
+    until_ms: int = Field(description="When it is booked as reserved, unless it is settled before.")
+    settled: ReservationSettled | None = None
 
 
 class Attempt(_Record):
@@ -88,6 +125,7 @@ class Attempt(_Record):
         description="The breaker's at admission, -1 where none was asked; under another one this attempt's news is old."
     )
     reserved: Amounts
+    shares: tuple[Share, ...] = Field(default=(), description="What named budgets hold of it.")
     admitted_ms: int
     settlement: Settlement | None = Field(default=None, description="Without its result, which is the step's document.")
     settled_ms: int | None = Field(default=None, description="When it was settled, or given up as lost.")
@@ -124,3 +162,15 @@ class Call(_Record):
     ask: CallAsk
     generation: int = Field(description="The breaker's at admission.")
     outcome: Outcome | None = Field(default=None, description="How it ended; None as long as nobody told.")
+
+
+class Seen(_Record):
+    """What calls told of an agent; brought up to date once a minute at most, so that hot agents do not collide."""
+
+    first_ms: int = Field(description="When it was called first, unix milliseconds.")
+    fresh_ms: int = Field(description="When this was brought up to date.")
+    names: tuple[AgentName, ...] = Field(default=(), description="What plans called it, the newest first.")
+    calls: int = Field(default=0, description="That told their tokens, in the window of its statistics.")
+    tokens_p95: int = Field(default=0, description="What 95 of 100 of those did not pass.")
+    priced: dict[str, int] = Field(default={}, description="Calls in the window that told their price, by currency.")
+    nano_p95: dict[str, int] = Field(default={}, description="Likewise, in billionths of the currency.")

@@ -59,18 +59,22 @@ class Ring:
         """Return one counter of a slot that is in the window."""
         return draft.counter(self._at(slot, name))
 
-    def total(self, draft: Draft, name: str, *, newest: int | None = None) -> int:
-        """Return the sum over all slots, or over those still in the window once *newest* is its newest one."""
-        slots = range(self.slots)
-        if newest is not None:
-            text = draft.text(Address(self.key, HEAD))
-            before = newest - self.slots if text is None else int(json.loads(text)[0])
-            slots = range(max(newest, before) - self.slots + 1, before + 1)
-        return sum(draft.counter(self._at(slot, name)) for slot in slots)
+    def total(self, draft: Draft, name: str, slot: int, life: int = 0) -> int:
+        """Return the sum over what is in the window at *slot*, whether or not it was turned there. Raises NotRead."""
+        head = self.head(draft, life)
+        if head is None:
+            return 0
+        inside = range(max(slot, head) - self.slots + 1, head + 1)
+        return sum(draft.counter(self._at(each, name)) for each in inside)
+
+    def addresses(self, name: str) -> tuple[Address, ...]:
+        """Return the counters of this name, all of which are in the window once it is turned."""
+        return tuple(self._at(slot, name) for slot in range(self.slots))
 
     def freeze(self, draft: Draft, name: str) -> None:
         """Let the commit fail if anybody else adds to this counter meanwhile."""
-        draft.bound(tuple(self._at(slot, name) for slot in range(self.slots)), self.total(draft, name))
+        counters = self.addresses(name)
+        draft.bound(counters, sum(draft.counter(address) for address in counters))
 
     def _at(self, slot: int, name: str) -> Address:
         return Address(self.key, f"{slot % self.slots}.{name}")

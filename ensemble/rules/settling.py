@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ensemble.contract.exchange import Settlement
 from ensemble.contract.results import StepResult
-from ensemble.rules import budget
+from ensemble.rules import paying
 from ensemble.rules.addresses import run_at
 from ensemble.rules.problems import Conflict
 from ensemble.rules.records import Attempt, Defaults
+from ensemble.rules.statistics import count
 from ensemble.rules.working import Working
 
 __all__ = ["settle"]
@@ -32,17 +33,14 @@ def settle(work: Working, news: Settlement, where: str, defaults: Defaults, *, l
         return
     taken = news.result is not None and _take(work, news.ticket, news.result, late=late)
     _tell_breaker(work, attempt, news, defaults)
-    tokens, reserved, booked = news.usage.tokens, attempt.reserved, attempt.booking
-    if booked is None:
-        work.budget, booking = budget.book(work.budget, reserved, tokens=tokens, took_ms=news.took_ms)
-    else:
-        work.budget, booking = budget.correct(work.budget, booked, reserved, tokens=tokens, took_ms=news.took_ms)
+    count(work.draft, attempt.ask.identity, news)
+    booked = paying.book(work, attempt, news)
     work.put_attempt(
         attempt.model_copy(
             update={
                 "settlement": news.model_copy(update={"result": None}),
                 "settled_ms": work.now_ms,
-                "booking": booking,
+                **booked,
                 "result_taken": taken,
             }
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from ensemble.contract.breakers import BreakerView
 from ensemble.contract.budgets import BudgetView
@@ -17,7 +18,16 @@ from ensemble.rules.problems import UnknownRun
 from ensemble.rules.records import About, Attempt, Breaker, Run, Steps
 from ensemble.rules.shelf import changes_of
 
-__all__ = ["attempts_of", "breaker_view", "outcome_of", "results_of", "run_and_about", "run_line", "run_view"]
+__all__ = [
+    "attempts_of",
+    "breaker_view",
+    "budget_view",
+    "outcome_of",
+    "results_of",
+    "run_and_about",
+    "run_line",
+    "run_view",
+]
 
 
 def run_and_about(run_id: str, fields: Mapping[str, str]) -> tuple[Run, About]:
@@ -57,16 +67,13 @@ def run_view(run_id: str, fields: Mapping[str, str], now_ms: int) -> RunView:
         answer=None if told is None else told.answer,
         warnings=() if told is None else told.warnings,
         limits=run.limits,
-        budget=BudgetView(
-            tokens_committed=budget.tokens_committed,
-            tokens_reserved=budget.tokens_reserved,
-            calls_committed=budget.calls_committed,
-            calls_reserved=budget.calls_reserved,
-            ms_committed=budget.ms_committed,
-            ms_reserved=budget.ms_reserved,
-            estimated=budget.estimated > 0,
-        ),
+        budget=budget_view(budget),
     )
+
+
+def budget_view(budget: Budget) -> BudgetView:
+    """Return what was spent and what is reserved, as it is shown."""
+    return BudgetView(**{**asdict(budget), "estimated": budget.estimated > 0})
 
 
 def results_of(fields: Mapping[str, str]) -> tuple[StepResult, ...]:

@@ -25,7 +25,7 @@ def count(draft: Draft, identity: str, policy: BreakerPolicy, generation: int, *
     for name, amount in ((CALLS, 1), (FAILED, int(failed)), (SLOW, int(slow))):
         ring.add(draft, slot, name, amount)
     draft.expire(ring.key, KEPT_MS)
-    counts = Counts(*(ring.total(draft, name) for name in (CALLS, FAILED, SLOW)))
+    counts = Counts(*(ring.total(draft, name, slot, generation) for name in (CALLS, FAILED, SLOW)))
     if failed or slow or counts.calls <= fewest_calls(policy) or draft.is_bound(ring.key):
         ring.freeze(draft, CALLS)
     return counts

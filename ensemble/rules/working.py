@@ -7,7 +7,9 @@ from ensemble.contract.outcomes import RunStatus, Source, StepStatus
 from ensemble.contract.results import StepResult
 from ensemble.rules.addresses import LEASES, attempt_at, run_at, run_hash, step_at
 from ensemble.rules.budget import COUNTERS, Budget
+from ensemble.rules.purse import Purse
 from ensemble.rules.records import Attempt, Run
+from ensemble.rules.registry import Registry
 from ensemble.rules.shelf import Shelf
 from ensemble.rules.snapshot import Address, Draft
 from ensemble.rules.views import attempts_of, results_of
@@ -35,6 +37,8 @@ class Working:
         self.budget = self._budget = Budget(*[draft.snapshot.counter(address) for address in counters])
         self._attempts: dict[str, Attempt | None] = {}
         self.breakers = Shelf(draft)
+        self.purse = Purse(draft)
+        self.registry = Registry(draft)
         self._changed_attempts: set[str] = set()
 
     def attempt(self, ticket: str) -> Attempt | None:

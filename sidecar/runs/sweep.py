@@ -12,8 +12,9 @@ import threading
 from collections.abc import Iterable
 from functools import partial
 
-from ensemble.rules.addresses import BREAKERS, LEASES, RUNS, run_hash
+from ensemble.rules.addresses import BREAKERS, LEASES, RESERVATIONS, RUNS, reservation_at, run_hash
 from ensemble.rules.ending import ending_wants, sweep
+from ensemble.rules.reserving import lapse
 from ensemble.rules.shelf import BREAKER_TTL_MS
 from sidecar.errors import Contended, StoreUnavailable
 from sidecar.store.connection import store_errors
@@ -52,6 +53,7 @@ class Sweeper:
         lapsed = 0
         for tenant in self._tenants:
             lapsed += self._lapsed_runs(tenant)
+            self._lapsed_reservations(tenant)
             self._forget(tenant)
         return lapsed
 
@@ -69,18 +71,30 @@ class Sweeper:
                 log.exception("A sweep failed; the next one begins anew.")
 
     def _lapsed_runs(self, tenant: str) -> int:
-        redis = self._store.redis
-        with store_errors():
-            seconds, micros = redis.time()
-            now_ms = seconds * 1000 + micros // 1000
-            ids = redis.zrangebyscore(full_key(tenant, LEASES), "-inf", now_ms, start=0, num=MOST_RUNS)
         lapsed = 0
-        for run_id in ids:
+        for run_id in self._ended(tenant, LEASES):
             try:
                 lapsed += self._store.decide(tenant, partial(sweep, run_id), ending_wants(run_id))
             except Contended:
                 continue  # Somebody is at it, so it lives.
         return lapsed
+
+    def _lapsed_reservations(self, tenant: str) -> None:
+        """Book what calls of no run have reserved and never settled."""
+        for ticket in self._ended(tenant, RESERVATIONS):
+            try:
+                self._store.decide(tenant, partial(lapse, ticket), (reservation_at(ticket),))
+            except Contended:
+                continue  # The next round has it.
+
+    def _ended(self, tenant: str, index: str) -> list[str]:
+        """Return some of the members of an index of leases whose lease has ended."""
+        redis = self._store.redis
+        with store_errors():
+            seconds, micros = redis.time()
+            now_ms = seconds * 1000 + micros // 1000
+            found = redis.zrangebyscore(full_key(tenant, index), "-inf", now_ms, start=0, num=MOST_RUNS)
+        return list(found)
 
     def _forget(self, tenant: str) -> None:
         """Take ids out of the indexes whose records have passed their time: they outlive them by this only."""

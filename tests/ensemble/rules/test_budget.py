@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
+
 import pytest
 
-from ensemble.contract.budgets import Limits
+from ensemble.contract.budgets import NANO, Limits, Money
 from ensemble.contract.exchange import Decision, OnLost
 from ensemble.rules import budget as rules
-from ensemble.rules.budget import Budget
+from ensemble.rules.budget import Account, Budget, Wish
+from ensemble.rules.fitting import fit
 from ensemble.rules.records import Amounts, Booking
+from tests.ensemble.rules.tables import holds, table
 
 YES, WAIT, NO = Decision.ADMITTED, Decision.WAIT, Decision.REFUSED
 TIMEOUT_MS = 5_000
@@ -109,3 +114,98 @@ def test_late_news_leaves_the_budget_as_timely_news_would(on_lost: OnLost, token
     lost, booked = rules.lose(ONE_OPEN, HELD, on_lost)
     late = rules.correct(lost, booked, HELD, tokens=tokens, took_ms=700)
     assert late == rules.book(ONE_OPEN, HELD, tokens=tokens, took_ms=700)
+
+
+# --- several accounts
+
+RUN = Account(Budget(tokens_committed=100), Limits(tokens=1_000))
+SHARED = Account(Budget(tokens_committed=900, tokens_reserved=50), Limits(tokens=1_000), "budget 'x''s", 7_000)
+EUR = Account(
+    Budget(nano_committed=NANO), Limits(money=Money(amount=Decimal("2.5"), currency="EUR")), "budget 'y''s", 9_000
+)
+
+
+def wish(tokens: int, *, declared: bool = False, **more: Any) -> Wish:
+    return Wish(tokens=tokens, tokens_declared=declared, ms=0, **more)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "asked", "verdict"),
+    [
+        pytest.param((RUN, SHARED), wish(400), (YES, 50, {}, None), id="a guess is cut to the tightest"),
+        pytest.param((SHARED, RUN), wish(400), (YES, 50, {}, None), id="in any order"),
+        pytest.param((RUN, SHARED), wish(51, declared=True), (WAIT, None, {}, None), id="wait for the tightest"),
+        pytest.param(
+            (RUN, SHARED), wish(101, declared=True), (NO, None, {}, 7_000), id="refused until its window ends"
+        ),
+        pytest.param((RUN, SHARED), wish(901, declared=True), (NO, None, {}, None), id="refused by both, one for good"),
+        pytest.param((RUN,), wish(901, declared=True), (NO, None, {}, None), id="a run's own limit has no end"),
+        pytest.param((RUN, EUR), wish(9, nano={"EUR": 2 * NANO}), (YES, 9, {"EUR": 1_500_000_000}, None), id="money"),
+        pytest.param(
+            (RUN, EUR), wish(9, nano={"USD": NANO}), (YES, 9, {"EUR": 0}, None), id="another currency is no money"
+        ),
+        pytest.param(
+            (EUR,), wish(9, nano={"EUR": 2 * NANO}, nano_declared=True), (NO, None, {}, 9_000), id="declared money"
+        ),
+    ],
+)
+def test_the_same_is_reserved_in_all_accounts_or_in_none(
+    accounts: tuple[Account, ...], asked: Wish, verdict: tuple[Decision, int | None, dict[str, int], int | None]
+) -> None:
+    found = fit(accounts, asked)
+    tokens = None if found.reserved is None else found.reserved.tokens
+    assert (found.decision, tokens, dict(found.money), found.retry_after_ms) == verdict
+
+
+def test_a_share_counts_money_only_in_its_own_currency() -> None:
+    found = fit((RUN, EUR), wish(9, nano={"EUR": NANO}))
+    assert found.share(RUN.limits) == Amounts(tokens=9, calls=1)
+    assert found.share(EUR.limits) == Amounts(tokens=9, calls=1, nano=NANO, currency="EUR")
+
+
+PRICED = Amounts(tokens=9, calls=1, nano=500, currency="EUR")
+
+
+@pytest.mark.parametrize(
+    ("reserved", "nano", "currency", "booked", "estimated"),
+    [
+        (PRICED, 700, "EUR", 700, False),
+        (PRICED, None, None, 500, True),
+        (PRICED, 700, "USD", 500, True),
+        (HELD, 700, "EUR", 0, False),
+    ],
+)
+def test_unknown_or_foreign_money_is_booked_as_reserved(
+    reserved: Amounts, nano: int | None, currency: str | None, booked: int, *, estimated: bool
+) -> None:
+    booking = rules.booking_of(reserved, rules.Spent(1, 1, nano, currency))
+    assert (booking.spent.nano, booking.estimated) == (booked, estimated)
+
+
+# --- the page shows these tables
+
+
+def number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def test_the_page_shows_what_becomes_of_an_ask() -> None:
+    """The first table, and the one of several accounts."""
+    tokens = [
+        (
+            param.id,
+            "none" if values[0] is None else number(values[0]),
+            *map(number, values[1:4]),
+            values[4],
+            number(values[5]),
+        )
+        for param in test_tokens.pytestmark[0].args[1]
+        for values in [param.values]
+    ]
+    holds("budgets.md", table(("tokens", "limit", "spent", "reserved", "declared", "answer", "reserves"), tokens))
+    several = [
+        (param.id, decision, number(reserved), f"{ends / 1000:g} s" if ends else "")
+        for param in test_the_same_is_reserved_in_all_accounts_or_in_none.pytestmark[0].args[1]
+        for decision, reserved, _, ends in [param.values[2]]
+    ]
+    holds("budgets.md", table(("several budgets", "answer", "tokens reserved", "retry after"), several))

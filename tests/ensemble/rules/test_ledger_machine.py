@@ -237,7 +237,7 @@ class Ledger(RuleBasedStateMachine):
             booked = [a.booking for a in attempts if a.booking is not None]
             assert {a.ask.ticket for a in waiting} == set(run.open)
             expected = {"estimated": sum(b.estimated for b in booked)}
-            for unit in ("tokens", "calls", "ms"):
+            for unit in ("tokens", "calls", "ms", "nano"):
                 expected[f"{unit}_reserved"] = sum(getattr(a.reserved, unit) for a in waiting)
                 expected[f"{unit}_committed"] = sum(getattr(b.spent, unit) for b in booked)
             assert {name: self.store.counter(run_hash(run_id), name) for name in COUNTERS} == expected

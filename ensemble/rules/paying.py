@@ -1,0 +1,95 @@
+"""What attempts of a run cost: held against its own limits and every named budget it is charged to, in all or in none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ensemble.contract.budgets import NANO
+from ensemble.contract.exchange import AdmissionAsk, Decision, Settlement
+from ensemble.rules import budget
+from ensemble.rules.addresses import run_hash
+from ensemble.rules.budget import Account, Spent, Verdict
+from ensemble.rules.fitting import fit, limits_in_units
+from ensemble.rules.records import Amounts, Attempt, Share
+from ensemble.rules.snapshot import Address
+from ensemble.rules.working import Working
+
+__all__ = ["afford", "book", "lose", "reserve", "reserve_late", "revive"]
+
+
+def afford(work: Working, ask: AdmissionAsk) -> Verdict:
+    """Return whether an attempt can be paid for. Raises NotRead."""
+    run, accounts = work.run, [Account(work.budget, work.run.limits)]
+    max_tokens = ask.max_tokens or work.registry.max_tokens(ask.identity)
+    work.purse.require(run.budgets)
+    for name in run.budgets:
+        account = work.purse.account(name)
+        if account is None:
+            return Verdict(Decision.REFUSED, detail=f"budget {name!r} is not defined any more")
+        accounts.append(account)
+    wish = budget.wish_for(
+        run.limits,
+        run.max_parallel,
+        max_tokens=max_tokens,
+        timeout_ms=ask.timeout_ms,
+        usual_tokens=work.registry.usual_tokens(ask.identity),
+        usual_nano=work.registry.usual_nano(ask.identity, max_tokens),
+    )
+    return fit(accounts, wish)
+
+
+def reserve(work: Working, verdict: Verdict) -> tuple[Amounts, tuple[Share, ...]]:
+    """Set apart what was found to fit, and let the commit fail if others have spent it meanwhile."""
+    limits = work.run.limits
+    reserved = verdict.share(limits)
+    work.budget = budget.reserve_amounts(work.budget, reserved)
+    key = run_hash(work.run_id)
+    for dimension, limit in limits_in_units(limits):
+        work.draft.bound((Address(key, f"{dimension}_committed"), Address(key, f"{dimension}_reserved")), limit)
+    shares = []
+    for name in work.run.budgets:
+        definition = work.purse.definition(name)
+        if definition is not None:
+            shares.append(work.purse.reserve(name, verdict.share(definition.limits), bounded=True))
+    return reserved, tuple(shares)
+
+
+def reserve_late(work: Working, ask: AdmissionAsk) -> tuple[Amounts, tuple[Share, ...]]:
+    """Set apart what an attempt may use that went out without being asked for, whatever the limits say."""
+    work.budget, reserved = budget.reserve(work.budget, max_tokens=ask.max_tokens, timeout_ms=ask.timeout_ms)
+    work.purse.require(work.run.budgets)
+    return reserved, tuple(work.purse.reserve(name, reserved, bounded=False) for name in work.run.budgets)
+
+
+def book(work: Working, attempt: Attempt, news: Settlement) -> dict[str, Any]:
+    """Book what an attempt has used, in place of its reservation or of what was booked for it when it was lost.
+
+    Returns what is new of the attempt's record.
+    """
+    usage = news.usage
+    nano = None if usage.price is None else int(usage.price * NANO)
+    spent = Spent(usage.tokens, news.took_ms, nano, usage.currency)
+    if attempt.booking is None:
+        work.budget, booking = budget.settle(work.budget, attempt.reserved, spent)
+    else:
+        work.budget, booking = budget.correct_to(work.budget, attempt.booking, attempt.reserved, spent)
+    work.purse.require(share.name for share in attempt.shares)
+    shares = tuple(work.purse.book(share, budget.booking_of(share.reserved, spent)) for share in attempt.shares)
+    return {"booking": booking, "shares": shares}
+
+
+def lose(work: Working, attempt: Attempt) -> dict[str, Any]:
+    """Book an attempt whose owner is gone as the run wishes; return what is new of its record."""
+    on_lost = work.run.on_lost
+    work.budget, booking = budget.lose(work.budget, attempt.reserved, on_lost)
+    work.purse.require(share.name for share in attempt.shares)
+    shares = tuple(work.purse.book(share, budget.lost_booking(share.reserved, on_lost)) for share in attempt.shares)
+    return {"booking": booking, "shares": shares}
+
+
+def revive(work: Working, attempt: Attempt) -> dict[str, Any]:
+    """Take back what was booked for an attempt that is under way after all; return what is new of its record."""
+    if attempt.booking is not None:
+        work.budget = budget.revive(work.budget, attempt.booking, attempt.reserved)
+    work.purse.require(share.name for share in attempt.shares)
+    return {"booking": None, "shares": tuple(work.purse.revive(share) for share in attempt.shares)}
