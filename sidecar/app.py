@@ -8,17 +8,23 @@ from flask import Flask
 
 from ensemble.contract import endpoints
 from ensemble.rules.records import Defaults
+from sidecar.agents.service import Agents
 from sidecar.auth import Tenants
 from sidecar.breakers.service import Breakers
+from sidecar.budgets.service import Budgets
 from sidecar.context.service import pack_context
 from sidecar.health import SelfView
 from sidecar.http import Handler, answer_problems, require_tokens, serve
+from sidecar.messages.log import Log
+from sidecar.messages.mailboxes import Mailboxes
 from sidecar.results.service import Results
 from sidecar.runs.service import Runs
 from sidecar.settings import Settings
+from sidecar.shortcut import SHORTCUT, shortcut
 from sidecar.state.service import State
 from sidecar.store.connection import Client
 from sidecar.store.store import Store
+from sidecar.waiting import Waiting
 
 __all__ = ["create_app"]
 
@@ -35,8 +41,10 @@ def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str]) -> 
     handlers = _handlers(settings, redis)
     for endpoint in endpoints.ALL:
         serve(app, endpoint, handlers[endpoint.name])
-    require_tokens(app, Tenants(tokens), frozenset(each.name for each in endpoints.ALL if each.public))
+    tenants = Tenants(tokens)
+    require_tokens(app, tenants, frozenset(each.name for each in endpoints.ALL if each.public))
     answer_problems(app)
+    app.extensions[SHORTCUT] = shortcut(tenants, handlers["exchange"], settings.max_body_bytes)
     return app
 
 
@@ -44,8 +52,13 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
     """Return what answers each endpoint, by the endpoint's name."""
     store = Store(redis)
     self_view = SelfView(redis, embedded=settings.redis_url is None)
-    runs, breakers, state = Runs(store, Defaults(lease_ms=settings.lease_ms)), Breakers(store), State(redis)
-    results = Results(redis)
+    defaults = Defaults(lease_ms=settings.lease_ms)
+    runs, breakers, state = Runs(store, defaults), Breakers(store, defaults), State(redis)
+    results, agents = Results(redis), Agents(store)
+    # Whoever waits holds a thread; the other half stays for those who don't.
+    waiting = Waiting(settings.threads // 2)
+    mailboxes, log = Mailboxes(redis, waiting), Log(store, waiting)
+    budgets = Budgets(store)
     return {
         "live": lambda _tenant, _params, _ask: self_view.live(),
         "ready": lambda _tenant, _params, _ask: self_view.ready(),
@@ -58,6 +71,20 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
         "cancel_run": lambda tenant, params, _ask: runs.cancel(tenant, params),
         "list_breakers": lambda tenant, _params, _ask: breakers.all(tenant),
         "get_breaker": lambda tenant, params, _ask: breakers.get(tenant, params),
+        "admit_call": lambda tenant, _params, ask: breakers.admit(tenant, ask),
+        "settle_call": lambda tenant, _params, ask: breakers.settle(tenant, ask),
+        "set_breaker_policy": breakers.set_policy,
+        "force_breaker": breakers.force,
+        "list_budgets": lambda tenant, _params, _ask: budgets.all(tenant),
+        "get_budget": lambda tenant, params, _ask: budgets.get(tenant, params),
+        "define_budget": budgets.define,
+        "forget_budget": lambda tenant, params, _ask: budgets.forget(tenant, params),
+        "reserve_budgets": lambda tenant, _params, ask: budgets.reserve(tenant, ask),
+        "settle_budgets": lambda tenant, _params, ask: budgets.settle(tenant, ask),
+        "list_agents": lambda tenant, params, _ask: agents.page(tenant, params),
+        "get_agent": lambda tenant, params, _ask: agents.get(tenant, params),
+        "declare_agent": agents.declare,
+        "forget_agent": lambda tenant, params, _ask: agents.forget(tenant, params),
         "put_result": results.put,
         "get_result": lambda tenant, params, _ask: results.get(tenant, params),
         "list_state": lambda tenant, params, _ask: state.entries(tenant, params),
@@ -70,4 +97,15 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
         "change_set": state.change_set,
         "get_states": state.get_many,
         "put_states": state.put_many,
+        "register_agent": mailboxes.register,
+        "list_mailboxes": lambda tenant, params, _ask: mailboxes.all(tenant, params),
+        "send_message": mailboxes.send,
+        "receive_messages": mailboxes.receive,
+        "acknowledge_message": mailboxes.acknowledge,
+        "reject_message": mailboxes.reject,
+        "renew_message": mailboxes.renew,
+        "list_dead_letters": lambda tenant, params, _ask: mailboxes.dead_letters(tenant, params),
+        "redrive_dead_letters": mailboxes.redrive,
+        "get_trace_log": lambda tenant, params, _ask: log.page(tenant, params),
+        "follow_trace": lambda tenant, params, _ask: log.follow(tenant, params),
     }

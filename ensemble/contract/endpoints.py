@@ -11,10 +11,52 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from ensemble.contract.about import About, Health, NoParams
+from ensemble.contract.agents import (
+    AgentDeclaration,
+    AgentForgotten,
+    AgentList,
+    AgentParams,
+    AgentsParams,
+    AgentView,
+)
 from ensemble.contract.base import Answer, Ask
-from ensemble.contract.breakers import BreakerList, BreakerParams, BreakerView
+from ensemble.contract.breakers import BreakerForce, BreakerList, BreakerParams, BreakerPolicyAsk, BreakerView
+from ensemble.contract.budgets import (
+    BudgetDefinition,
+    BudgetList,
+    BudgetParams,
+    BudgetState,
+    Reservation,
+    ReservationAsk,
+    ReservationNews,
+    ReservationSettled,
+)
 from ensemble.contract.context import ContextAsk, PackedContext
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
+from ensemble.contract.guarding import CallAdmission, CallAsk, CallNews, CallSettled
+from ensemble.contract.mailboxes import (
+    Acknowledge,
+    Acknowledged,
+    DeadLetters,
+    DeadLettersParams,
+    Deliveries,
+    MailboxList,
+    MailboxParams,
+    Receive,
+    Redrive,
+    Redriven,
+    Register,
+    Registered,
+    Reject,
+    Rejected,
+    Renew,
+    Renewed,
+    Send,
+    Sent,
+    TraceLog,
+    TraceLogParams,
+)
+from ensemble.contract.messages import AgentMessage
 from ensemble.contract.runs import CancelAnswer, RunList, RunLog, RunParams, RunsParams, RunView
 from ensemble.contract.state import (
     Append,
@@ -60,6 +102,8 @@ class Endpoint[ParamsT: Ask, AnswerT: Answer]:
     summary: str
     public: bool = False
     """True where no token is needed: health only."""
+    streams: bool = False
+    """True where answers come one by one, as server-sent events, until the stream ends."""
 
     def in_path(self) -> tuple[str, ...]:
         """Return the fields of *params* that stand in the path."""
@@ -98,6 +142,56 @@ PACK_CONTEXT = Endpoint(
 
 LIST_BREAKERS = Endpoint("list_breakers", "GET", "/v1/breakers", NoParams, None, BreakerList, "All breakers.")
 GET_BREAKER = Endpoint("get_breaker", "GET", "/v1/breakers/one", BreakerParams, None, BreakerView, "One breaker.")
+ADMIT_CALL = Endpoint(
+    "admit_call", "POST", "/v1/breakers/admissions", NoParams, CallAsk, CallAdmission, "May a call of no run go out?"
+)
+SETTLE_CALL = Endpoint(
+    "settle_call", "POST", "/v1/breakers/settlements", NoParams, CallNews, CallSettled, "How a call of no run ended."
+)
+SET_BREAKER_POLICY = Endpoint(
+    "set_breaker_policy",
+    "PUT",
+    "/v1/breakers/policy",
+    BreakerParams,
+    BreakerPolicyAsk,
+    BreakerView,
+    "Judge an agent by an operator's numbers.",
+)
+FORCE_BREAKER = Endpoint(
+    "force_breaker", "PUT", "/v1/breakers/force", BreakerParams, BreakerForce, BreakerView, "Hold a breaker, or let go."
+)
+
+LIST_BUDGETS = Endpoint("list_budgets", "GET", "/v1/budgets", NoParams, None, BudgetList, "All named budgets.")
+_BUDGET = "/v1/budgets/one"
+GET_BUDGET = Endpoint("get_budget", "GET", _BUDGET, BudgetParams, None, BudgetState, "One named budget.")
+DEFINE_BUDGET = Endpoint(
+    "define_budget", "PUT", _BUDGET, BudgetParams, BudgetDefinition, BudgetState, "What a named budget allows."
+)
+FORGET_BUDGET = Endpoint("forget_budget", "DELETE", _BUDGET, BudgetParams, None, BudgetState, "Forget a named budget.")
+RESERVE_BUDGETS = Endpoint(
+    "reserve_budgets", "POST", "/v1/budgets/reservations", NoParams, ReservationAsk, Reservation, "Reserve in all or none."
+)
+SETTLE_BUDGETS = Endpoint(
+    "settle_budgets",
+    "POST",
+    "/v1/budgets/settlements",
+    NoParams,
+    ReservationNews,
+    ReservationSettled,
+    "What a call has really used.",
+)
+
+LIST_AGENTS = Endpoint(
+    "list_agents", "GET", "/v1/agents", AgentsParams, None, AgentList, "The agents, those called last first."
+)
+_AGENT = "/v1/agents/one"
+GET_AGENT = Endpoint("get_agent", "GET", _AGENT, AgentParams, None, AgentView, "One agent: health and statistics.")
+DECLARE_AGENT = Endpoint(
+    "declare_agent", "PUT", _AGENT, AgentParams, AgentDeclaration, AgentView, "Take an operator's word on an agent."
+)
+FORGET_AGENT = Endpoint(
+    "forget_agent", "DELETE", _AGENT, AgentParams, None, AgentForgotten, "Forget an agent until it is called again."
+)
 
 _RESULT = "/v1/results/{ref}"
 PUT_RESULT = Endpoint("put_result", "PUT", _RESULT, WholeParams, WholePut, WholeStored, "Store a result whole.")
@@ -128,6 +222,63 @@ PUT_STATES = Endpoint(
     "put_states", "POST", _TRACE + "/state-writes", TraceParams, StateWrite, StateWritten, "Store all or none."
 )
 
+_MESSAGES = _TRACE + "/messages"
+SEND_MESSAGE = Endpoint("send_message", "POST", _MESSAGES, TraceParams, Send, Sent, "Put a message into a mailbox.")
+GET_TRACE_LOG = Endpoint(
+    "get_trace_log", "GET", _MESSAGES, TraceLogParams, None, TraceLog, "The trace's messages in order, its runs' too."
+)
+FOLLOW_TRACE = Endpoint(
+    "follow_trace",
+    "GET",
+    _TRACE + "/events",
+    TraceLogParams,
+    None,
+    AgentMessage,
+    "The trace's messages as they come.",
+    streams=True,
+)
+LIST_MAILBOXES = Endpoint(
+    "list_mailboxes", "GET", _TRACE + "/mailboxes", TraceParams, None, MailboxList, "Mailboxes, and how full they are."
+)
+_MAILBOX = _TRACE + "/mailboxes/{agent}"
+REGISTER_AGENT = Endpoint("register_agent", "PUT", _MAILBOX, MailboxParams, Register, Registered, "Open a mailbox.")
+RECEIVE_MESSAGES = Endpoint(
+    "receive_messages", "POST", _MAILBOX + "/deliveries", MailboxParams, Receive, Deliveries, "Lease messages, or wait."
+)
+ACKNOWLEDGE_MESSAGE = Endpoint(
+    "acknowledge_message",
+    "POST",
+    _MAILBOX + "/acknowledgements",
+    MailboxParams,
+    Acknowledge,
+    Acknowledged,
+    "Say that a delivery was handled.",
+)
+REJECT_MESSAGE = Endpoint(
+    "reject_message", "POST", _MAILBOX + "/rejections", MailboxParams, Reject, Rejected, "Say that handling failed."
+)
+RENEW_MESSAGE = Endpoint(
+    "renew_message", "POST", _MAILBOX + "/renewals", MailboxParams, Renew, Renewed, "Let a lease last longer."
+)
+LIST_DEAD_LETTERS = Endpoint(
+    "list_dead_letters",
+    "GET",
+    _MAILBOX + "/dead-letters",
+    DeadLettersParams,
+    None,
+    DeadLetters,
+    "What was given up, the oldest first.",
+)
+REDRIVE_DEAD_LETTERS = Endpoint(
+    "redrive_dead_letters",
+    "POST",
+    _MAILBOX + "/dead-letters",
+    MailboxParams,
+    Redrive,
+    Redriven,
+    "Put dead letters back into their mailbox.",
+)
+
 ALL: tuple[Endpoint[Any, Any], ...] = (
     LIVE,
     READY,
@@ -140,6 +291,20 @@ ALL: tuple[Endpoint[Any, Any], ...] = (
     PACK_CONTEXT,
     LIST_BREAKERS,
     GET_BREAKER,
+    ADMIT_CALL,
+    SETTLE_CALL,
+    SET_BREAKER_POLICY,
+    FORCE_BREAKER,
+    LIST_BUDGETS,
+    GET_BUDGET,
+    DEFINE_BUDGET,
+    FORGET_BUDGET,
+    RESERVE_BUDGETS,
+    SETTLE_BUDGETS,
+    LIST_AGENTS,
+    GET_AGENT,
+    DECLARE_AGENT,
+    FORGET_AGENT,
     PUT_RESULT,
     GET_RESULT,
     LIST_STATE,
@@ -152,4 +317,15 @@ ALL: tuple[Endpoint[Any, Any], ...] = (
     CHANGE_SET,
     GET_STATES,
     PUT_STATES,
+    SEND_MESSAGE,
+    GET_TRACE_LOG,
+    FOLLOW_TRACE,
+    LIST_MAILBOXES,
+    REGISTER_AGENT,
+    RECEIVE_MESSAGES,
+    ACKNOWLEDGE_MESSAGE,
+    REJECT_MESSAGE,
+    RENEW_MESSAGE,
+    LIST_DEAD_LETTERS,
+    REDRIVE_DEAD_LETTERS,
 )
