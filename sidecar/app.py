@@ -11,7 +11,6 @@ from ensemble.rules.records import Defaults
 from sidecar.agents.service import Agents
 from sidecar.auth import Tenants
 from sidecar.breakers.service import Breakers
-from sidecar.budgets.service import Budgets
 from sidecar.context.service import pack_context
 from sidecar.health import SelfView
 from sidecar.http import Handler, answer_problems, require_tokens, serve
@@ -58,7 +57,6 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
     # Whoever waits holds a thread; the other half stays for those who don't.
     waiting = Waiting(settings.threads // 2)
     mailboxes, log = Mailboxes(redis, waiting), Log(store, waiting)
-    budgets = Budgets(store)
     return {
         "live": lambda _tenant, _params, _ask: self_view.live(),
         "ready": lambda _tenant, _params, _ask: self_view.ready(),
@@ -75,12 +73,6 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
         "settle_call": lambda tenant, _params, ask: breakers.settle(tenant, ask),
         "set_breaker_policy": breakers.set_policy,
         "force_breaker": breakers.force,
-        "list_budgets": lambda tenant, _params, _ask: budgets.all(tenant),
-        "get_budget": lambda tenant, params, _ask: budgets.get(tenant, params),
-        "define_budget": budgets.define,
-        "forget_budget": lambda tenant, params, _ask: budgets.forget(tenant, params),
-        "reserve_budgets": lambda tenant, _params, ask: budgets.reserve(tenant, ask),
-        "settle_budgets": lambda tenant, _params, ask: budgets.settle(tenant, ask),
         "list_agents": lambda tenant, params, _ask: agents.page(tenant, params),
         "get_agent": lambda tenant, params, _ask: agents.get(tenant, params),
         "declare_agent": agents.declare,
