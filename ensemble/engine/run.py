@@ -22,6 +22,7 @@ from ensemble.engine.following import follow
 from ensemble.engine.hosts import HOSTS, Hosts
 from ensemble.engine.ports import Context, Ledger, LedgerUnavailable, Runner
 from ensemble.engine.preparing import scope_of
+from ensemble.engine.recording import ANSWER_CHARS
 from ensemble.engine.reporting import replayed_report, report, run_status
 from ensemble.engine.request import RunRequest
 from ensemble.engine.scheduler import Scheduler
@@ -389,7 +390,9 @@ class _Engine:
         answer, warnings = compose(state.request.plan, scope_of(state), left_out)
         state.warn(*warnings)
         self.streaming.judge(answer)
-        closing = self.teller.exchange({}, CloseRun(status=status, answer=answer, warnings=state.warnings))
+        closing = self.teller.exchange(
+            {}, CloseRun(status=status, answer=answer[:ANSWER_CHARS], warnings=state.warnings)
+        )
         if closing.run.role is not Role.OWNER:
             raise RunTakenOver(RunTakenOver.__doc__)
         state.say(f"run {status}")
