@@ -20,6 +20,7 @@ from sidecar.results.service import Results
 from sidecar.runs.service import Runs
 from sidecar.settings import Settings
 from sidecar.shortcut import SHORTCUT, shortcut
+from sidecar.shortcut import SHORTCUT, shortcut
 from sidecar.state.service import State
 from sidecar.store.connection import Client
 from sidecar.store.store import Store
@@ -43,6 +44,7 @@ def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str]) -> 
     tenants = Tenants(tokens)
     require_tokens(app, tenants, frozenset(each.name for each in endpoints.ALL if each.public))
     answer_problems(app)
+    app.extensions[SHORTCUT] = shortcut(tenants, handlers["exchange"], settings.max_body_bytes)
     app.extensions[SHORTCUT] = shortcut(tenants, handlers["exchange"], settings.max_body_bytes)
     return app
 

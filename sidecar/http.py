@@ -24,7 +24,7 @@ from sidecar.auth import Tenants
 from sidecar.errors import BadRequest, Invalid, SidecarError, TooLarge, UnsupportedMediaType
 from sidecar.streams import Events
 
-__all__ = ["Handler", "answer_problems", "require_tokens", "serve"]
+__all__ = ["Handler", "answer_problems", "problem_response", "require_tokens", "serve"]
 
 type Handler = Callable[[str, Any, Any], Answer | Events]
 """Takes the tenant ("" where no token is needed), the params and the body (None where there is none)."""
@@ -97,18 +97,18 @@ def answer_problems(app: Flask) -> None:
 
     @app.errorhandler(SidecarError)
     def _refused(error: SidecarError) -> Response:
-        return _problem(error.problem())
+        return problem_response(error.problem())
 
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:
-        return _problem(_http_problem(app, error), error.get_headers())
+        return problem_response(_http_problem(app, error), error.get_headers())
 
     @app.errorhandler(Exception)
     def _fault_of_ours(error: Exception) -> Response:
         trace_id = request.headers.get("X-Trace-Id", "")[:128] or uuid.uuid4().hex
         log.error("%s %s failed", request.method, request.path, exc_info=error, extra={"trace_id": trace_id})
         detail = f"A fault of the sidecar; its log tells more under trace id {trace_id}."
-        return _problem(Problem(title="Fault of the sidecar", status=500, code=ProblemCode.INTERNAL, detail=detail))
+        return problem_response(Problem(title="Fault of the sidecar", status=500, code=ProblemCode.INTERNAL, detail=detail))
 
 
 def _params(params_type: type[Ask], in_path: Mapping[str, str]) -> Ask:
@@ -175,7 +175,8 @@ def _http_problem(app: Flask, error: HTTPException) -> Problem:
     return Problem(title=title, status=status, code=code, detail=detail)
 
 
-def _problem(problem: Problem, headers: list[tuple[str, str]] | None = None) -> Response:
+def problem_response(problem: Problem, headers: list[tuple[str, str]] | None = None) -> Response:
+    """Return *problem* as it is sent, with more header fields if there are any."""
     response = Response(
         problem.model_dump_json(exclude_none=True), status=problem.status, mimetype="application/problem+json"
     )

@@ -16,6 +16,7 @@ from sidecar.errors import StartError
 from sidecar.logs import GunicornLogger
 from sidecar.runs.sweep import Sweeper
 from sidecar.settings import Settings
+from sidecar.shortcut import ShortcutWorker
 from sidecar.store.connection import connect
 from sidecar.store.store import Store
 
@@ -59,7 +60,7 @@ class Server(BaseApplication):
         """Tell gunicorn what it has to know."""
         options: dict[str, Any] = {
             "bind": [f"fd://{self._listener}"],
-            "worker_class": "gthread",
+            "worker_class": ShortcutWorker,
             "workers": self._settings.workers,
             "threads": self._settings.threads,
             "keepalive": KEEP_ALIVE_S,
