@@ -11,6 +11,7 @@ from ensemble.rules.records import Defaults
 from sidecar.agents.service import Agents
 from sidecar.auth import Tenants
 from sidecar.breakers.service import Breakers
+from sidecar.budgets.service import Budgets
 from sidecar.context.service import pack_context
 from sidecar.health import SelfView
 from sidecar.http import Handler, answer_problems, require_tokens, serve
@@ -19,7 +20,6 @@ from sidecar.messages.mailboxes import Mailboxes
 from sidecar.results.service import Results
 from sidecar.runs.service import Runs
 from sidecar.settings import Settings
-from sidecar.shortcut import SHORTCUT, shortcut
 from sidecar.shortcut import SHORTCUT, shortcut
 from sidecar.state.service import State
 from sidecar.store.connection import Client
@@ -45,7 +45,6 @@ def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str]) -> 
     require_tokens(app, tenants, frozenset(each.name for each in endpoints.ALL if each.public))
     answer_problems(app)
     app.extensions[SHORTCUT] = shortcut(tenants, handlers["exchange"], settings.max_body_bytes)
-    app.extensions[SHORTCUT] = shortcut(tenants, handlers["exchange"], settings.max_body_bytes)
     return app
 
 
@@ -59,6 +58,7 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
     # Whoever waits holds a thread; the other half stays for those who don't.
     waiting = Waiting(settings.threads // 2)
     mailboxes, log = Mailboxes(redis, waiting), Log(store, waiting)
+    budgets = Budgets(store)
     return {
         "live": lambda _tenant, _params, _ask: self_view.live(),
         "ready": lambda _tenant, _params, _ask: self_view.ready(),
@@ -75,6 +75,12 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
         "settle_call": lambda tenant, _params, ask: breakers.settle(tenant, ask),
         "set_breaker_policy": breakers.set_policy,
         "force_breaker": breakers.force,
+        "list_budgets": lambda tenant, _params, _ask: budgets.all(tenant),
+        "get_budget": lambda tenant, params, _ask: budgets.get(tenant, params),
+        "define_budget": budgets.define,
+        "forget_budget": lambda tenant, params, _ask: budgets.forget(tenant, params),
+        "reserve_budgets": lambda tenant, _params, ask: budgets.reserve(tenant, ask),
+        "settle_budgets": lambda tenant, _params, ask: budgets.settle(tenant, ask),
         "list_agents": lambda tenant, params, _ask: agents.page(tenant, params),
         "get_agent": lambda tenant, params, _ask: agents.get(tenant, params),
         "declare_agent": agents.declare,

@@ -21,6 +21,16 @@ from ensemble.contract.agents import (
 )
 from ensemble.contract.base import Answer, Ask
 from ensemble.contract.breakers import BreakerForce, BreakerList, BreakerParams, BreakerPolicyAsk, BreakerView
+from ensemble.contract.budgets import (
+    BudgetDefinition,
+    BudgetList,
+    BudgetParams,
+    BudgetState,
+    Reservation,
+    ReservationAsk,
+    ReservationNews,
+    ReservationSettled,
+)
 from ensemble.contract.context import ContextAsk, PackedContext
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.guarding import CallAdmission, CallAsk, CallNews, CallSettled
@@ -151,6 +161,26 @@ FORCE_BREAKER = Endpoint(
     "force_breaker", "PUT", "/v1/breakers/force", BreakerParams, BreakerForce, BreakerView, "Hold a breaker, or let go."
 )
 
+LIST_BUDGETS = Endpoint("list_budgets", "GET", "/v1/budgets", NoParams, None, BudgetList, "All named budgets.")
+_BUDGET = "/v1/budgets/one"
+GET_BUDGET = Endpoint("get_budget", "GET", _BUDGET, BudgetParams, None, BudgetState, "One named budget.")
+DEFINE_BUDGET = Endpoint(
+    "define_budget", "PUT", _BUDGET, BudgetParams, BudgetDefinition, BudgetState, "What a named budget allows."
+)
+FORGET_BUDGET = Endpoint("forget_budget", "DELETE", _BUDGET, BudgetParams, None, BudgetState, "Forget a named budget.")
+RESERVE_BUDGETS = Endpoint(
+    "reserve_budgets", "POST", "/v1/budgets/reservations", NoParams, ReservationAsk, Reservation, "Reserve in all or none."
+)
+SETTLE_BUDGETS = Endpoint(
+    "settle_budgets",
+    "POST",
+    "/v1/budgets/settlements",
+    NoParams,
+    ReservationNews,
+    ReservationSettled,
+    "What a call has really used.",
+)
+
 LIST_AGENTS = Endpoint(
     "list_agents", "GET", "/v1/agents", AgentsParams, None, AgentList, "The agents, those called last first."
 )
@@ -265,6 +295,12 @@ ALL: tuple[Endpoint[Any, Any], ...] = (
     SETTLE_CALL,
     SET_BREAKER_POLICY,
     FORCE_BREAKER,
+    LIST_BUDGETS,
+    GET_BUDGET,
+    DEFINE_BUDGET,
+    FORGET_BUDGET,
+    RESERVE_BUDGETS,
+    SETTLE_BUDGETS,
     LIST_AGENTS,
     GET_AGENT,
     DECLARE_AGENT,

@@ -15,6 +15,16 @@ from ensemble.contract.agents import (
     AgentView,
 )
 from ensemble.contract.breakers import BreakerForce, BreakerList, BreakerParams, BreakerPolicyAsk, BreakerView
+from ensemble.contract.budgets import (
+    BudgetDefinition,
+    BudgetList,
+    BudgetParams,
+    BudgetState,
+    Reservation,
+    ReservationAsk,
+    ReservationNews,
+    ReservationSettled,
+)
 from ensemble.contract.context import ContextAsk, PackedContext
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.guarding import CallAdmission, CallAsk, CallNews, CallSettled
@@ -139,6 +149,30 @@ class SidecarLedger(Wire):
     def force_breaker(self, params: BreakerParams, ask: BreakerForce) -> BreakerView:
         """Hold a breaker, or let it go."""
         return self.call(endpoints.FORCE_BREAKER, params, ask)
+
+    def list_budgets(self) -> BudgetList:
+        """Return all named budgets."""
+        return self.call(endpoints.LIST_BUDGETS, _NO_PARAMS)
+
+    def get_budget(self, params: BudgetParams) -> BudgetState:
+        """Return a named budget as it stands."""
+        return self.call(endpoints.GET_BUDGET, params)
+
+    def define_budget(self, params: BudgetParams, ask: BudgetDefinition) -> BudgetState:
+        """Say what a named budget allows."""
+        return self.call(endpoints.DEFINE_BUDGET, params, ask)
+
+    def forget_budget(self, params: BudgetParams) -> BudgetState:
+        """Forget a named budget; return it as it stood."""
+        return self.call(endpoints.FORGET_BUDGET, params)
+
+    def reserve_budgets(self, ask: ReservationAsk) -> Reservation:
+        """Reserve in several named budgets, or in none."""
+        return self.call(endpoints.RESERVE_BUDGETS, _NO_PARAMS, ask)
+
+    def settle_budgets(self, ask: ReservationNews) -> ReservationSettled:
+        """Tell what a call has really used."""
+        return self.call(endpoints.SETTLE_BUDGETS, _NO_PARAMS, ask)
 
     def list_agents(self, params: AgentsParams) -> AgentList:
         """Return a page of the agents, those called last first."""
