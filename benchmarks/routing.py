@@ -202,8 +202,9 @@ def measure(every: int = 1) -> list[Entry]:
         share = sum(all_) / len(all_)
         name = f"routing.{strategy}"
         entries.append(Entry(f"{name}.accuracy", share * 100, "%"))
-        entries.append(Entry(f"{name}.tokens", tokens / len(all_), "tokens/query"))
-        entries.append(Entry(f"{name}.calls", calls / len(all_), "calls/query"))
+        if calls:  # Rules cost nothing.
+            entries.append(Entry(f"{name}.tokens", tokens / len(all_), "tokens/query"))
+            entries.append(Entry(f"{name}.calls", calls / len(all_), "calls/query"))
         shown = [f"{sum(found) / len(found):.1%}" for found in right.values()]
         rows.append([str(strategy), f"{share:.1%}", *shown, f"{tokens / len(all_):.1f}", f"{calls / len(all_):.2f}"])
     languages = list(dict.fromkeys(query.language for query in asked))

@@ -199,7 +199,7 @@ def test_the_benchmark_tells_what_each_strategy_is_worth(capsys: pytest.CaptureF
     """On a part of the queries: rules cost nothing, *auto* costs less than asking and is right more often than chance."""
     figures = {entry.name: entry.value for entry in measure(every=9)}
 
-    assert figures["routing.rules.calls"] == figures["routing.rules.tokens"] == 0
+    assert {name for name in figures if name.startswith("routing.rules.")} == {"routing.rules.accuracy"}
     assert figures["routing.llm.accuracy"] > 85
     assert figures["routing.auto.tokens"] < figures["routing.llm.tokens"] / 2
     assert figures["routing.auto.accuracy"] > figures["routing.semantic.accuracy"] > 20
