@@ -15,9 +15,13 @@ SHAPES = ("chain4", "par4", "par32", "diamond")
 NAMES = {
     *(f"{group}.{shape}" for group in ("overhead", "ratio", "overhead0") for shape in SHAPES),
     *(f"exchange.p99_ms.{clients}" for clients in (1, 16, 64)),
+    *(f"routing.{strategy}.accuracy" for strategy in ("rules", "semantic", "llm", "auto")),
+    *(f"routing.{strategy}.{cost}" for strategy in ("semantic", "llm", "auto") for cost in ("tokens", "calls")),
     "exchange.rps",
     "exchange.ratio",
     "breaker.us",
+    "packing.mb_s",
+    "packing.recall",
     "parallel4.s",
     "demo.sequential_s",
     "demo.parallel_s",
