@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+import urllib3
 
 from tests.standin.apps import App, Usage, Variable
 from tests.standin.backwards import BackwardsRefused
@@ -336,3 +337,21 @@ def memory_kib(pid: int) -> int:
     """The memory a process holds now."""
     with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123 - a file of the kernel's
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+
+def test_results_too_long_for_a_variable_come_as_a_file_and_stay_with_the_sidecar(
+    scene: World, make_team: MakeTeam
+) -> None:
+    """The variable has their beginning and says where the whole is."""
+    team = make_team(App(name="long", answer="x" * 2_000_000))
+
+    result = team.run("go")
+
+    assert result.error is None, result.error
+    assert "x" * 2_000_000 == result.text == result.variables["answer"]
+    ref = result.variables["run_id"]
+    assert entry(result, "long")["text"].endswith(f"whole: ensemble-{ref}.json, /v1/results/{ref}]")
+    whole = json.loads(result.files[0].data)
+    headers = {"Authorization": f"Bearer {scene.sidecar.token}"}
+    stored = urllib3.request("GET", f"{scene.sidecar.url}/v1/results/{ref}", headers=headers).json()["value"]
+    assert "x" * 2_000_000 == whole["results"][0]["text"] == stored["results"][0]["text"]
