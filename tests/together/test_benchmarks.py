@@ -17,6 +17,7 @@ NAMES = {
     *(f"exchange.p99_ms.{clients}" for clients in (1, 16, 64)),
     *(f"routing.{strategy}.accuracy" for strategy in ("rules", "semantic", "llm", "auto")),
     *(f"routing.{strategy}.{cost}" for strategy in ("semantic", "llm", "auto") for cost in ("tokens", "calls")),
+    *(f"{what}.{figure}" for what in ("state", "messages") for figure in ("ops_s", "p99_ms")),
     "exchange.rps",
     "exchange.ratio",
     "breaker.us",
