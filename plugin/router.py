@@ -33,13 +33,13 @@ from plugin.router_parameters import RouterParameters, read_router_parameters
 from plugin.routing import Prepared, notes, prepared, told
 from plugin.service import LOCAL_MODE, context_for, ledger_for
 
-__all__ = ["Routed", "route"]
+__all__ = ["RouterReport", "route"]
 
 _REFUSAL = "Routes are chosen before anything runs; refer to task or start."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Routed:
+class RouterReport:
     """What came of one call of the router."""
 
     choice: Choice
@@ -51,7 +51,7 @@ class Routed:
 
 def route(
     parameters: Mapping[str, Any], credentials: Mapping[str, Any], caller: Caller, pools: Pools = POOLS
-) -> Generator[Event, None, Routed]:
+) -> Generator[Event, None, RouterReport]:
     """Choose a route as *parameters* say, yielding what happens, and call its agents if they shall be called.
 
     Raises:
@@ -73,7 +73,7 @@ def route(
         raise NoRouteChosen(f"No route was chosen. {choice.reason}")
     if choice.route and read.call and (failure := hard_failure(report)) is not None:
         raise failure
-    return Routed(choice=choice, report=report, called=read.call and bool(choice.route))
+    return RouterReport(choice=choice, report=report, called=read.call and bool(choice.route))
 
 
 def _plan(read: RouterParameters, credentials: Credentials) -> tuple[Plan, Routing]:

@@ -10,7 +10,7 @@ from ensemble.contract.plain import plain
 from ensemble.engine.events import Event, Progress
 from plugin.messages import Messenger
 from plugin.outputs import answer_text, error_entry, result_entry, usage_entry
-from plugin.router import Routed
+from plugin.router import RouterReport
 from plugin.sizing import fitted, pieces
 
 __all__ = ["ROUTER_VARIABLES", "router_messages", "router_variables"]
@@ -24,7 +24,7 @@ _LINE_CHARS = 4096
 _ANSWER_CHARS = 64 * 1024
 
 
-def router_messages[M](tool: Messenger[M], events: Generator[Event, None, Routed]) -> Generator[M]:
+def router_messages[M](tool: Messenger[M], events: Generator[Event, None, RouterReport]) -> Generator[M]:
     """Yield what the workflow sees: progress, then the text, then every variable.
 
     The text is the answer of the route's agents, or the route's name where nobody was called.
@@ -50,7 +50,7 @@ def router_messages[M](tool: Messenger[M], events: Generator[Event, None, Routed
         yield tool.create_variable_message(name, value)
 
 
-def router_variables(made: Routed) -> dict[str, Any]:
+def router_variables(made: RouterReport) -> dict[str, Any]:
     """Return every variable of :data:`ROUTER_VARIABLES` in its place; each fits into one message to Dify's daemon.
 
     A confidence that is not known is 0: Dify 1.9 refuses a variable that is None.

@@ -212,7 +212,10 @@ def _words(fields: Fields, name: str, faults: Faults) -> tuple[str, ...]:
 
 def _patterns(fields: Fields, faults: Faults) -> tuple[re.Pattern[str], ...]:
     found = []
-    for where, item in entries(fields.take("patterns"), fields.at("patterns"), faults)[:MOST_WORDS]:
+    listed = entries(fields.take("patterns"), fields.at("patterns"), faults)
+    if len(listed) > MOST_WORDS:
+        faults.add(fields.at("patterns"), f"There are {len(listed)}.", f"At most {MOST_WORDS}.")
+    for where, item in listed[:MOST_WORDS]:
         try:
             found.append(read_pattern(str(item))[0])
         except BadPattern as error:

@@ -15,7 +15,7 @@ from ensemble.plan.routes import Strategy
 from ensemble.routing.choices import Choice
 from plugin.adapters.vectors import VectorCache, WorkspaceVectors
 from plugin.errors import BadParameters
-from plugin.router import Routed
+from plugin.router import RouterReport
 from plugin.router_messages import ROUTER_VARIABLES, router_variables
 from plugin.router_parameters import ROUTER_PARAMETERS, read_router_parameters
 
@@ -43,7 +43,7 @@ def test_every_declared_output_is_sent() -> None:
     """Also where nothing was chosen: Dify 1.9 refuses a variable that is None."""
     report = Report(status=RunStatus.FAILED, answer="", results=(), usage=Usage(), warnings=(), trace_id="t", run_id="")
 
-    sent = router_variables(Routed(choice=Choice(), report=report, called=False))
+    sent = router_variables(RouterReport(choice=Choice(), report=report, called=False))
 
     assert set(TOOL["output_schema"]["properties"]) == {*ROUTER_VARIABLES, "progress"}
     assert tuple(sent) == ROUTER_VARIABLES
