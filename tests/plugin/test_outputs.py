@@ -181,6 +181,7 @@ def said(sent: list[ToolInvokeMessage]) -> dict[str, Any]:
             outputs["text"] += body["text"]
         elif "blob" in body:
             assert (message.meta or {})["mime_type"] == "application/json"
+            assert isinstance(message.message, ToolInvokeMessage.BlobMessage)
             outputs["file"] = message.message.blob
         elif body["stream"]:
             outputs[body["variable_name"]] = outputs.get(body["variable_name"], "") + body["variable_value"]
