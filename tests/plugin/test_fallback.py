@@ -5,72 +5,19 @@ from __future__ import annotations
 import pytest
 
 from ensemble.contract.exchange import (
-    AdmissionAsk,
     CloseRun,
     Decision,
     Exchange,
-    ExchangeAnswer,
-    OpenRun,
-    PlannedStep,
     Role,
     Settlement,
 )
-from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
-from ensemble.contract.problems import ProblemCode
-from ensemble.contract.results import StepResult
-from ensemble.contract.runs import RunView
+from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.engine.book import Book
 from ensemble.engine.ports import Ledger
-from ensemble.rules.problems import Conflict, UnknownRun
+from ensemble.rules.problems import UnknownRun
 from plugin.adapters.fallback import AWAY_S, Absence, FallbackLedger
-from plugin.errors import BadCredentials, SidecarRefused, SidecarUnavailable
-
-RUN, OWNER = "a" * 32, "b" * 32
-STEPS = ("one", "two")
-
-
-class Sidecar:
-    """A ledger as the sidecar is one, with an off switch."""
-
-    durable = True
-
-    def __init__(self) -> None:
-        """Be there."""
-        self.kept = Book()
-        self.away: Exception | None = None
-        self.asked = 0
-
-    def exchange(self, ask: Exchange) -> ExchangeAnswer:
-        """Answer, unless away."""
-        self.asked += 1
-        if self.away is not None:
-            raise self.away
-        try:
-            return self.kept.exchange(ask)
-        except UnknownRun as error:
-            raise SidecarRefused(str(error), ProblemCode.NOT_FOUND) from None
-        except Conflict as error:
-            raise SidecarRefused(str(error), ProblemCode.CONFLICT) from None
-
-    def forget(self) -> None:
-        """Lose everything, as a store does whose disk was not written."""
-        self.kept = Book()
-
-    def run(self, run_id: str) -> RunView:
-        """Answer, unless away."""
-        if self.away is not None:
-            raise self.away
-        return self.kept.run(run_id)
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        """Tell the time."""
-        return self.now
+from plugin.errors import BadCredentials, SidecarUnavailable
+from tests.plugin.ledgers import CLOSE, RUN, Clock, Sidecar, going_on, news, opening, wish
 
 
 @pytest.fixture
@@ -100,34 +47,6 @@ def ledger(sidecar: Sidecar, book: Book, handed_in: list[Exchange]) -> FallbackL
 def one_more(sidecar: Sidecar, book: Book, absence: Absence | None = None) -> FallbackLedger:
     """Return another run's ledger."""
     return FallbackLedger(sidecar, book, absence or Absence(Clock()), hand_in=lambda *_: None)
-
-
-def opening(*tickets: AdmissionAsk, run_id: str = RUN, owner: str = OWNER, run_key: str = "key") -> Exchange:
-    """Return the ask that opens a run of two steps."""
-    steps = tuple(PlannedStep(id=step, agent=step, identity=f"app:{step}") for step in STEPS)
-    opened = OpenRun(run_key=run_key, fingerprint="f" * 64, trace_id="t", steps=steps)
-    return Exchange(run_id=run_id, owner=owner, open=opened, admit=tickets)
-
-
-def wish(step: str, ticket: str) -> AdmissionAsk:
-    """Return the ask for an attempt at *step*."""
-    return AdmissionAsk(ticket=ticket * 32, step=step, agent=step, identity=f"app:{step}", timeout_ms=1000)
-
-
-def news(step: str, ticket: str) -> Settlement:
-    """Return the settlement of a succeeded attempt."""
-    result = StepResult(
-        step=step, agent=step, status=StepStatus.SUCCEEDED, text=f"{step} done", source=Source.AGENT, attempts=1
-    )
-    return Settlement(ticket=ticket * 32, step=step, outcome=Outcome.SUCCEEDED, took_ms=5, result=result)
-
-
-def going_on(epoch: int, **parts: object) -> Exchange:
-    """Return a later exchange of the same run."""
-    return Exchange.model_validate({"run_id": RUN, "owner": OWNER, "epoch": epoch, **parts})
-
-
-CLOSE = CloseRun(status=RunStatus.SUCCEEDED, answer="all done")
 
 
 def test_as_long_as_the_sidecar_answers_the_book_stays_empty(
@@ -284,122 +203,3 @@ def test_who_follows_another_call_is_told_that_nobody_knows(sidecar: Sidecar, le
 
     with pytest.raises(SidecarUnavailable):
         ledger.run("d" * 32)
-
-
-def test_a_run_that_went_on_alone_is_handed_in_whole(
-    sidecar: Sidecar, ledger: FallbackLedger, handed_in: list[Exchange]
-) -> None:
-    """Once, when the call is over; the sidecar's record is complete then, and knows what was late."""
-    epoch = ledger.exchange(opening(wish("one", "1"))).run.epoch
-    sidecar.away = SidecarUnavailable("gone")
-    epoch = ledger.exchange(going_on(epoch, settle=(news("one", "1"),), admit=(wish("two", "2"),))).run.epoch
-    ledger.exchange(going_on(epoch, settle=(news("two", "2"),), close=CLOSE))
-    ledger.leave()
-    ledger.leave()
-    sidecar.away = None
-
-    (ask,) = handed_in
-    assert [sidecar.exchange(ask).run.role for _ in range(2)] == [Role.OWNER, Role.OWNER]
-    view = sidecar.run(RUN)
-    assert (view.status, view.answer) == (RunStatus.SUCCEEDED, "all done")
-    assert [(each.step, each.outcome, each.late) for each in view.attempts] == [
-        ("one", Outcome.SUCCEEDED, False),
-        ("two", Outcome.SUCCEEDED, True),
-    ]
-    assert (view.budget.calls_committed, view.budget.calls_reserved) == (2, 0)
-
-
-def test_a_run_the_sidecar_never_heard_of_is_handed_in_too(
-    sidecar: Sidecar, ledger: FallbackLedger, handed_in: list[Exchange]
-) -> None:
-    """It was away from the first exchange on."""
-    sidecar.away = SidecarUnavailable("gone")
-    epoch = ledger.exchange(opening(wish("one", "1"))).run.epoch
-    ledger.exchange(going_on(epoch, settle=(news("one", "1"),), close=CLOSE))
-    ledger.leave()
-    sidecar.away = None
-
-    sidecar.exchange(handed_in[0])
-    assert [result.text for result in sidecar.run(RUN).results] == ["one done"]
-
-
-def test_a_call_cut_short_hands_in_what_it_has(
-    sidecar: Sidecar, ledger: FallbackLedger, handed_in: list[Exchange]
-) -> None:
-    """As a failed run, which a repeated call reopens; what was out is booked at its estimate."""
-    epoch = ledger.exchange(opening(wish("one", "1"), wish("two", "2"))).run.epoch
-    sidecar.away = SidecarUnavailable("gone")
-    ledger.exchange(going_on(epoch, settle=(news("one", "1"),)))
-    ledger.leave()
-    sidecar.away = None
-
-    sidecar.exchange(handed_in[0])
-    view = sidecar.run(RUN)
-    assert view.status is RunStatus.FAILED
-    assert [each.outcome for each in view.attempts] == [Outcome.SUCCEEDED, Outcome.UNCERTAIN]
-
-
-def test_fail_closed_fails_and_still_hands_in_what_was_paid_for(
-    sidecar: Sidecar, book: Book, handed_in: list[Exchange]
-) -> None:
-    """The news that found nobody is not lost: a repeated call does not pay for it again."""
-    ledger = FallbackLedger(
-        sidecar, book, Absence(Clock()), hand_in=lambda _, ask: handed_in.append(ask), fail_open=False
-    )
-    epoch = ledger.exchange(opening(wish("one", "1"))).run.epoch
-    sidecar.away = SidecarUnavailable("gone")
-    with pytest.raises(SidecarUnavailable):
-        ledger.exchange(going_on(epoch, settle=(news("one", "1"),), admit=(wish("two", "2"),)))
-    ledger.leave()
-    sidecar.away = None
-
-    sidecar.exchange(handed_in[0])
-    again = sidecar.exchange(opening(owner="c" * 32, run_id="d" * 32))
-    assert [result.step for result in again.kept] == ["one"]
-
-
-def test_fail_closed_starts_nothing_without_a_sidecar(sidecar: Sidecar, book: Book, handed_in: list[Exchange]) -> None:
-    """And there is nothing to hand in."""
-    ledger = FallbackLedger(
-        sidecar, book, Absence(Clock()), hand_in=lambda _, ask: handed_in.append(ask), fail_open=False
-    )
-    sidecar.away = SidecarUnavailable("gone")
-    with pytest.raises(SidecarUnavailable):
-        ledger.exchange(opening(wish("one", "1")))
-    ledger.leave()
-
-    assert handed_in == []
-
-
-def test_a_store_that_lost_its_last_second_is_told_again(sidecar: Sidecar, ledger: FallbackLedger) -> None:
-    """The run goes on where it was; nothing is called twice, and the builder is told."""
-    epoch = ledger.exchange(opening(wish("one", "1"))).run.epoch
-    ledger.exchange(going_on(epoch, settle=(news("one", "1"),), admit=(wish("two", "2"),)))
-    sidecar.forget()
-
-    answer = ledger.exchange(going_on(epoch, settle=(news("two", "2"),), close=CLOSE))
-
-    assert answer.run.role is Role.OWNER
-    assert ledger.durable
-    assert [result.step for result in sidecar.run(RUN).results] == ["one", "two"]
-    assert "lost a part" in ledger.warnings[0]
-
-
-def test_a_real_contradiction_stays_one(sidecar: Sidecar, ledger: FallbackLedger) -> None:
-    """Being told everything once more does not heal it."""
-    epoch = ledger.exchange(opening()).run.epoch
-
-    with pytest.raises(SidecarRefused):
-        ledger.exchange(going_on(epoch, settle=(news("one", "9"),)))
-
-
-def test_who_follows_never_goes_over_to_the_book(sidecar: Sidecar, ledger: FallbackLedger) -> None:
-    """Also where it asks to open the run again: the owner may be alive, and only the sidecar knows."""
-    sidecar.exchange(opening(run_id="d" * 32, owner="e" * 32))
-    assert ledger.exchange(opening()).run.role is Role.FOLLOWER
-    sidecar.away = SidecarUnavailable("gone")
-
-    for _ in range(2):
-        with pytest.raises(SidecarUnavailable):
-            ledger.exchange(opening())
-    assert ledger.durable
