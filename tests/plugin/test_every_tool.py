@@ -13,6 +13,8 @@ import yaml
 
 from plugin.aggregator_messages import AGGREGATOR_VARIABLES
 from plugin.aggregator_parameters import AGGREGATOR_PARAMETERS, read_aggregator_parameters
+from plugin.doctor.parameters import DOCTOR_PARAMETERS, read_doctor_parameters
+from plugin.doctor.report import DOCTOR_VARIABLES
 from plugin.errors import BadParameters
 from plugin.messaging import MESSENGER_VARIABLES
 from plugin.messaging_parameters import MESSENGER_PARAMETERS, read_messenger_parameters
@@ -33,6 +35,7 @@ CODE: Mapping[str, tuple[Collection[str], Reads, Collection[str]]] = {
     "router": (ROUTER_PARAMETERS, read_router_parameters, {*ROUTER_VARIABLES, "progress"}),
     "shared_state": (SHARED_STATE_PARAMETERS, read_shared_state_parameters, SHARED_STATE_VARIABLES),
     "messenger": (MESSENGER_PARAMETERS, read_messenger_parameters, MESSENGER_VARIABLES),
+    "doctor": (DOCTOR_PARAMETERS, read_doctor_parameters, {*DOCTOR_VARIABLES, "progress"}),
 }
 """What each tool reads, how, and what it sends."""
 

@@ -115,6 +115,9 @@ class Told:
     def create_stream_variable_message(self, variable_name: str, variable_value: str) -> tuple[str, Any]:
         return variable_name, variable_value
 
+    def create_blob_message(self, blob: bytes, meta: dict[str, Any] | None = None) -> tuple[str, Any]:
+        return "blob", blob
+
 
 def test_what_is_too_long_for_a_variable_is_cut_and_keeps_its_type() -> None:
     """The daemon kills a plugin that writes too long a line; the text goes out whole, in pieces."""

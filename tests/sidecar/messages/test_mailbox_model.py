@@ -245,4 +245,4 @@ class MailboxMachine(RuleBasedStateMachine):
 def test_mailboxes_are_lists_of_messages_with_a_state_each(redis: Client) -> None:
     """Random walks of sending, receiving, settling, dying and coming back agree with the model at every step."""
     machine = type("Machine", (MailboxMachine,), {"redis": redis})
-    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None))

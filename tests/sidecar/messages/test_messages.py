@@ -121,6 +121,24 @@ def test_a_delivery_is_acknowledged_once_and_only_by_its_newest_receipt(
     assert ask("POST", f"{ROOM}/market/renewals", {"receipt": new["receipt"]}).json == {"renewed": False}
 
 
+def test_a_late_acknowledgement_counts_as_long_as_nobody_else_was_given_the_message(
+    ask: Ask, send: Callable[..., Any], redis: Any, tenant: str
+) -> None:
+    """Both leases end; the one that waits again is done, and is never delivered again."""
+    for number in range(2):
+        send(number)
+    first, second = received(ask, at_most=2)
+    ids = [each["message"]["message_id"] for each in (first, second)]
+    redis.zadd(f"ens:{{{tenant}}}:mailbox:trace-1:market:leased", dict.fromkeys(ids, 1))
+    (again,) = received(ask)
+
+    assert again["message"]["message_id"] == ids[0]
+    late = ask("POST", f"{ROOM}/market/acknowledgements", {"receipt": second["receipt"]})
+    assert late.json == {"acknowledged": True}
+    assert received(ask) == []
+    assert ask("GET", ROOM).json["mailboxes"][0]["waiting"] == 0
+
+
 def test_a_failed_message_is_retried_then_dead_and_its_sender_is_told(ask: Ask, send: Callable[..., Any]) -> None:
     """By the router itself, with the reason; and a re-drive brings it back."""
     message_id = send("x", task_id="step", task_priority=7).json["message_id"]
