@@ -116,7 +116,7 @@ class Told:
         return variable_name, variable_value
 
     def create_blob_message(self, blob: bytes, meta: dict[str, Any] | None = None) -> tuple[str, Any]:
-        return "blob", blob
+        return "blob", (blob, meta)
 
 
 def test_what_is_too_long_for_a_variable_is_cut_and_keeps_its_type() -> None:
