@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic_core import to_json
 
+from ensemble.contract.exchange import Settlement
 from ensemble.contract.results import StepResult
 
-__all__ = ["ANSWER_CHARS", "RECORDED_BYTES", "recorded"]
+__all__ = ["ANSWER_CHARS", "RECORDED_BYTES", "recorded", "within"]
 
 RECORDED_BYTES = 4 * 1024 * 1024
 """The longest result that is recorded whole, as JSON; a request to the ledger may take 32 MiB in all."""
 ANSWER_CHARS = 1024 * 1024
 """How much of a run's answer is recorded."""
 _HEAD_CHARS = 64 * 1024
+_TOLD_BYTES = 24 * 1024 * 1024
+"""The most that settlements take of one request."""
+_SURELY_WITHIN = _TOLD_BYTES // (RECORDED_BYTES + 1024 * 1024)
+"""So many settlements always fit, whatever they hold; they need no measuring."""
 
 
 def recorded(result: StepResult) -> StepResult:
@@ -21,3 +28,15 @@ def recorded(result: StepResult) -> StepResult:
         return result
     text = f"{result.text[:_HEAD_CHARS]}… [cut for the record: {len(result.text):,} characters in all]"
     return result.model_copy(update={"text": text, "data": {}, "sources": ()})
+
+
+def within(settlements: Sequence[Settlement]) -> Sequence[Settlement]:
+    """Return as many of *settlements*, from the first on, as one request can tell."""
+    if len(settlements) <= _SURELY_WITHIN:
+        return settlements
+    total = 0
+    for number, settlement in enumerate(settlements):
+        total += len(to_json(settlement))
+        if total > _TOLD_BYTES:
+            return settlements[:number]
+    return settlements

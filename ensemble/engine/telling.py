@@ -14,8 +14,10 @@ from ensemble.contract.exchange import (
     ExchangeAnswer,
     OpenRun,
     PlannedStep,
+    Role,
 )
 from ensemble.engine.ports import Ledger
+from ensemble.engine.recording import within
 from ensemble.engine.state import RunState
 from ensemble.engine.steps import Phase
 from ensemble.engine.uncertain import cautious
@@ -68,6 +70,13 @@ class Teller:
     def exchange(self, calls: Mapping[str, Call], close: CloseRun | None = None) -> ExchangeAnswer:
         """Tell what happened and ask for what is wanted, or close the run."""
         state = self._state
+        while (few := len(within(state.settle))) < len(state.settle):
+            answer = self._send(
+                Exchange(run_id=state.run_id, owner=state.owner, epoch=state.epoch, settle=tuple(state.settle[:few])),
+                few,
+            )
+            if answer.run.role is not Role.OWNER or answer.run.cancelled:
+                return answer
         return self._send(
             Exchange(
                 run_id=state.run_id,
@@ -82,12 +91,14 @@ class Teller:
             )
         )
 
-    def _send(self, ask: Exchange) -> ExchangeAnswer:
+    def _send(self, ask: Exchange, only: int | None = None) -> ExchangeAnswer:
+        """Send *ask*, and forget what it told: all news, or *only* so many settlements."""
         answer = self._ledger.exchange(ask)
         self.last_s = time.monotonic()
-        self._state.reached.clear()
-        self._state.settle.clear()
-        self._state.ended.clear()
+        del self._state.settle[:only]
+        if only is None:
+            self._state.reached.clear()
+            self._state.ended.clear()
         return answer
 
     def _holding(self) -> tuple[str, ...]:
@@ -104,6 +115,8 @@ class Teller:
                 step=step.step.id,
                 agent=step.step.agent,
                 identity=state.request.agents[step.step.agent].identity,
+                host=state.request.agents[step.step.agent].host[:256] or None,
+                host_parallel=state.request.host_parallel,
                 attempt=step.attempts + 1,
                 timeout_ms=max(1, round(state.request.attempt_timeout_s(step.step) * 1000)),
                 max_tokens=plan.max_tokens(step.step),
