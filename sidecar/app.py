@@ -21,6 +21,7 @@ from sidecar.results.service import Results
 from sidecar.runs.service import Runs
 from sidecar.settings import Settings
 from sidecar.shortcut import SHORTCUT, shortcut
+from sidecar.slots.service import Slots
 from sidecar.state.service import State
 from sidecar.store.connection import Client
 from sidecar.store.store import Store
@@ -58,7 +59,7 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
     # Whoever waits holds a thread; the other half stays for those who don't.
     waiting = Waiting(settings.threads // 2)
     mailboxes, log = Mailboxes(redis, waiting), Log(store, waiting)
-    budgets = Budgets(store)
+    budgets, slots = Budgets(store), Slots(store)
     return {
         "live": lambda _tenant, _params, _ask: self_view.live(),
         "ready": lambda _tenant, _params, _ask: self_view.ready(),
@@ -81,6 +82,8 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
         "forget_budget": lambda tenant, params, _ask: budgets.forget(tenant, params),
         "reserve_budgets": lambda tenant, _params, ask: budgets.reserve(tenant, ask),
         "settle_budgets": lambda tenant, _params, ask: budgets.settle(tenant, ask),
+        "get_slots": lambda tenant, _params, _ask: slots.get(tenant),
+        "set_slots": lambda tenant, _params, ask: slots.set(tenant, ask),
         "list_agents": lambda tenant, params, _ask: agents.page(tenant, params),
         "get_agent": lambda tenant, params, _ask: agents.get(tenant, params),
         "declare_agent": agents.declare,

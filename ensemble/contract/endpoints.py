@@ -58,6 +58,7 @@ from ensemble.contract.mailboxes import (
 )
 from ensemble.contract.messages import AgentMessage
 from ensemble.contract.runs import CancelAnswer, RunList, RunLog, RunParams, RunsParams, RunView
+from ensemble.contract.slots import SlotLimits, SlotsView
 from ensemble.contract.state import (
     Append,
     Appended,
@@ -181,6 +182,9 @@ SETTLE_BUDGETS = Endpoint(
     "What a call has really used.",
 )
 
+GET_SLOTS = Endpoint("get_slots", "GET", "/v1/slots", NoParams, None, SlotsView, "Limits of calls at one time, and use.")
+SET_SLOTS = Endpoint("set_slots", "PUT", "/v1/slots", NoParams, SlotLimits, SlotsView, "How many calls at one time.")
+
 LIST_AGENTS = Endpoint(
     "list_agents", "GET", "/v1/agents", AgentsParams, None, AgentList, "The agents, those called last first."
 )
@@ -301,6 +305,8 @@ ALL: tuple[Endpoint[Any, Any], ...] = (
     FORGET_BUDGET,
     RESERVE_BUDGETS,
     SETTLE_BUDGETS,
+    GET_SLOTS,
+    SET_SLOTS,
     LIST_AGENTS,
     GET_AGENT,
     DECLARE_AGENT,

@@ -17,6 +17,7 @@ from ensemble.contract.breakers import BreakerPolicy
 from ensemble.contract.budgets import BudgetName, Limits
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.results import ErrorInfo, StepResult, Usage
+from ensemble.contract.slots import HostName
 
 __all__ = [
     "LEASE_MS",
@@ -92,6 +93,11 @@ class AdmissionAsk(Ask):
     timeout_ms: int = Field(ge=1, le=86_400_000)
     max_tokens: int | None = Field(default=None, ge=1, description="What the attempt is declared to use at most.")
     breaker: BreakerPolicy | None = Field(default=None, description="None: the sidecar's default policy.")
+    host: HostName | None = Field(default=None, description="Where the call goes; None: it takes no slot.")
+    host_parallel: int | None = Field(
+        default=None, ge=1, le=1000, description="Calls there at one time, unless an operator says how many."
+    )
+    priority: int = Field(default=0, ge=-9, le=9, description="Higher ones get a slot earlier.")
     content: str = Field(default="", max_length=CONTENT_HEAD, description="The beginning of what the agent is given.")
 
 

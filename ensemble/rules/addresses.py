@@ -18,6 +18,7 @@ __all__ = [
     "RESERVATIONS",
     "RUN",
     "RUNS",
+    "SLOTS",
     "STEP",
     "STEPS",
     "agent_at",
@@ -49,6 +50,8 @@ BUDGETS = "budgets"
 """Sorted set of the names of budgets that are defined, by when they were, unix milliseconds."""
 RESERVATIONS = "reservations"
 """Sorted set of the tickets of reservations of no run by the end of their lease, unix milliseconds."""
+SLOTS = "slots"
+"""The hash of slots: an operator's limits, the line of those who wait, and how many calls are out in each scope."""
 
 RUN = "run"
 """Field of a run's hash: who runs it and how it stands (records.Run). Written by every exchange, so it is small."""

@@ -1,4 +1,4 @@
-"""Admitting attempts: the budget first, then the breaker, and nothing written unless both say yes."""
+"""Admitting attempts: budgets, slots, the breaker, and nothing written but a place in the line unless all say yes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from ensemble.contract.exchange import Admission, AdmissionAsk, Decision, Why
 from ensemble.rules import breaker, budget, paying
 from ensemble.rules.guarding import refusal
 from ensemble.rules.problems import Conflict
-from ensemble.rules.records import Amounts, Attempt, Defaults, Share
+from ensemble.rules.records import Attempt, Defaults, Share
+from ensemble.rules.slots import Standing
 from ensemble.rules.working import Working
 
 __all__ = ["admit"]
+
+SLOT_WAIT_MS = 100
+"""When to ask again for a slot, for each that waits before, milliseconds."""
+LONGEST_WAIT_MS = 1_000
 
 
 def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> Admission:
@@ -34,6 +39,7 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
         )
     verdict = paying.afford(work, ask)
     if verdict.reserved is None:
+        work.places.leave_line(ask.ticket)
         return Admission(
             ticket=ask.ticket,
             decision=verdict.decision,
@@ -41,10 +47,15 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
             detail=verdict.detail,
             retry_after_ms=budget.RETRY_MS if verdict.decision is Decision.WAIT else verdict.retry_after_ms,
         )
+    standing, asker = work.places.ask(ask, work.run_id, len(work.run.open))
+    if asker is not None and not standing.admitted:
+        work.places.wait(asker)
+        return _wait(ask, standing)
     policy = work.breakers.policy(ask.identity, ask.breaker, defaults.breaker)
     before, dead_runs = work.breakers.without_the_dead(ask.identity, policy, (work.run_id, work.run))
     after_breaker, answer = breaker.admit(before, policy, work.now_ms, ask.ticket, work.run_id)
     if answer.decision is not Decision.ADMITTED:
+        work.places.leave_line(ask.ticket)
         return Admission(
             ticket=ask.ticket,
             decision=answer.decision,
@@ -56,9 +67,34 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
         work.draft.check(address)
     work.breakers.put(ask.identity, after_breaker)
     reserved, shares = paying.reserve(work, verdict)
-    _record(work, ask, after_breaker.generation, reserved, shares)
+    attempt = Attempt(
+        ask=ask,
+        number=work.run.admitted + 1,
+        epoch=work.run.epoch,
+        generation=after_breaker.generation,
+        reserved=reserved,
+        shares=shares,
+        slots=() if asker is None else work.places.take(asker),
+        admitted_ms=work.now_ms,
+    )
+    _record(work, attempt)
     work.registry.note(ask.identity, ask.agent)
     return _admitted(work, ask, shares)
+
+
+def _wait(ask: AdmissionAsk, standing: Standing) -> Admission:
+    scope = standing.full or ""
+    where = {"all": "all places", f"agent:{ask.identity}": f"all places of {ask.agent}"}.get(
+        scope, f"all places at {ask.host}"
+    )
+    others = f"; {standing.before} wait before it" if standing.before else ""
+    return Admission(
+        ticket=ask.ticket,
+        decision=Decision.WAIT,
+        why=Why.NO_SLOT,
+        detail=f"{where} are taken{others}" if scope else f"{standing.before} wait before it",
+        retry_after_ms=min(LONGEST_WAIT_MS, SLOT_WAIT_MS * (1 + standing.before)),
+    )
 
 
 def _admitted(work: Working, ask: AdmissionAsk, shares: tuple[Share, ...]) -> Admission:
@@ -73,17 +109,7 @@ def _admitted(work: Working, ask: AdmissionAsk, shares: tuple[Share, ...]) -> Ad
     )
 
 
-def _record(work: Working, ask: AdmissionAsk, generation: int, reserved: Amounts, shares: tuple[Share, ...]) -> None:
-    run = work.run
-    work.run = run.model_copy(update={"open": {**run.open, ask.ticket: ask.step}, "admitted": run.admitted + 1})
-    work.put_attempt(
-        Attempt(
-            ask=ask,
-            number=work.run.admitted,
-            epoch=run.epoch,
-            generation=generation,
-            reserved=reserved,
-            shares=shares,
-            admitted_ms=work.now_ms,
-        )
-    )
+def _record(work: Working, attempt: Attempt) -> None:
+    run, ask = work.run, attempt.ask
+    work.run = run.model_copy(update={"open": {**run.open, ask.ticket: ask.step}, "admitted": attempt.number})
+    work.put_attempt(attempt)

@@ -14,6 +14,7 @@ from ensemble.rules.closing import close, stored_answer
 from ensemble.rules.lease import Standing
 from ensemble.rules.losing import lose_attempts
 from ensemble.rules.opening import open_run
+from ensemble.rules.places import SLOTS_WANTED
 from ensemble.rules.problems import Conflict, UnknownRun
 from ensemble.rules.recording import note_reached, record_late, take_up_again
 from ensemble.rules.records import About, Defaults, Run
@@ -54,6 +55,8 @@ def wanted(ask: Exchange) -> tuple[Address, ...]:
     for wish in ask.admit:
         addresses += [attempt_at(run_id, wish.ticket), step_at(run_id, wish.step), breaker_at(wish.identity)]
         addresses += agent_at(wish.identity)
+        if wish.host is not None:
+            addresses += SLOTS_WANTED
     return tuple(dict.fromkeys(addresses))
 
 

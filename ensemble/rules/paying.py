@@ -75,6 +75,7 @@ def book(work: Working, attempt: Attempt, news: Settlement) -> dict[str, Any]:
         work.budget, booking = budget.correct_to(work.budget, attempt.booking, attempt.reserved, spent)
     work.purse.require(share.name for share in attempt.shares)
     shares = tuple(work.purse.book(share, budget.booking_of(share.reserved, spent)) for share in attempt.shares)
+    _leave(work, attempt)
     return {"booking": booking, "shares": shares}
 
 
@@ -84,6 +85,7 @@ def lose(work: Working, attempt: Attempt) -> dict[str, Any]:
     work.budget, booking = budget.lose(work.budget, attempt.reserved, on_lost)
     work.purse.require(share.name for share in attempt.shares)
     shares = tuple(work.purse.book(share, budget.lost_booking(share.reserved, on_lost)) for share in attempt.shares)
+    _leave(work, attempt)
     return {"booking": booking, "shares": shares}
 
 
@@ -91,5 +93,12 @@ def revive(work: Working, attempt: Attempt) -> dict[str, Any]:
     """Take back what was booked for an attempt that is under way after all; return what is new of its record."""
     if attempt.booking is not None:
         work.budget = budget.revive(work.budget, attempt.booking, attempt.reserved)
+        work.places.take_again(attempt.slots)
     work.purse.require(share.name for share in attempt.shares)
     return {"booking": None, "shares": tuple(work.purse.revive(share) for share in attempt.shares)}
+
+
+def _leave(work: Working, attempt: Attempt) -> None:
+    """Give back the slots of an attempt that is booked for the first time, or again after it was revived."""
+    if attempt.booking is None:
+        work.places.leave(attempt.slots)

@@ -126,6 +126,7 @@ class Attempt(_Record):
     )
     reserved: Amounts
     shares: tuple[Share, ...] = Field(default=(), description="What named budgets hold of it.")
+    slots: tuple[str, ...] = Field(default=(), description="The scopes in which it holds a slot until it is booked.")
     admitted_ms: int
     settlement: Settlement | None = Field(default=None, description="Without its result, which is the step's document.")
     settled_ms: int | None = Field(default=None, description="When it was settled, or given up as lost.")

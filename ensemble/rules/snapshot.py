@@ -76,6 +76,10 @@ class Snapshot:
                     self._hashes.setdefault(address.key, {})[address.field] = text
         return dict(self._hashes.get(key, {}))
 
+    def has(self, address: Address) -> bool:
+        """Return whether *address* was read."""
+        return address in self._values or Address(address.key, EVERY) in self._values
+
     def require(self, addresses: Iterable[Address]) -> None:
         """Raise NotRead for all of *addresses* that were not read, so that they are read in one go."""
         values = self._values

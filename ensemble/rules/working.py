@@ -7,6 +7,7 @@ from ensemble.contract.outcomes import RunStatus, Source, StepStatus
 from ensemble.contract.results import StepResult
 from ensemble.rules.addresses import LEASES, attempt_at, run_at, run_hash, step_at
 from ensemble.rules.budget import COUNTERS, Budget
+from ensemble.rules.places import Places
 from ensemble.rules.purse import Purse
 from ensemble.rules.records import Attempt, Run
 from ensemble.rules.registry import Registry
@@ -38,6 +39,7 @@ class Working:
         self._attempts: dict[str, Attempt | None] = {}
         self.breakers = Shelf(draft)
         self.purse = Purse(draft)
+        self.places = Places(draft)
         self.registry = Registry(draft)
         self._changed_attempts: set[str] = set()
 
@@ -99,6 +101,7 @@ class Working:
             if attempt is not None:
                 self.draft.put(attempt_at(self.run_id, ticket), attempt.model_dump_json(exclude_defaults=True))
         self.breakers.finish()
+        self.places.finish()
         for name, address in zip(COUNTERS, counters_at(self.run_id), strict=True):
             self.draft.add(address, getattr(self.budget, name) - getattr(self._budget, name))
 

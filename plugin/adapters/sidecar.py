@@ -52,6 +52,7 @@ from ensemble.contract.mailboxes import (
 )
 from ensemble.contract.messages import AgentMessage
 from ensemble.contract.runs import CancelAnswer, RunList, RunLog, RunParams, RunsParams, RunView
+from ensemble.contract.slots import SlotLimits, SlotsView
 from ensemble.contract.state import (
     Append,
     Appended,
@@ -173,6 +174,14 @@ class SidecarLedger(Wire):
     def settle_budgets(self, ask: ReservationNews) -> ReservationSettled:
         """Tell what a call has really used."""
         return self.call(endpoints.SETTLE_BUDGETS, _NO_PARAMS, ask)
+
+    def get_slots(self) -> SlotsView:
+        """Return how many calls may be out at one time, and how many are."""
+        return self.call(endpoints.GET_SLOTS, _NO_PARAMS)
+
+    def set_slots(self, ask: SlotLimits) -> SlotsView:
+        """Say how many calls may be out at one time."""
+        return self.call(endpoints.SET_SLOTS, _NO_PARAMS, ask)
 
     def list_agents(self, params: AgentsParams) -> AgentList:
         """Return a page of the agents, those called last first."""
