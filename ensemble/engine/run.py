@@ -8,17 +8,17 @@ import queue
 import random
 import time
 from collections.abc import Callable, Generator
-from dataclasses import replace
 
-from ensemble.agents.port import Agent, Reply
-from ensemble.contract.exchange import Admission, CloseRun, Decision, ExchangeAnswer, Reached, Role, Uncertain
-from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
-from ensemble.contract.results import ErrorInfo
+from ensemble.agents.port import Reply
+from ensemble.contract.exchange import CloseRun, ExchangeAnswer, Reached, Role
+from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.engine.calls import Calls, Known, PlaceGiven, Replied, Said
 from ensemble.engine.carrying import ESTIMATED
+from ensemble.engine.ending import GRACE_S, Endings
 from ensemble.engine.errors import RunTakenOver
 from ensemble.engine.events import Event, Report
 from ensemble.engine.following import follow
+from ensemble.engine.heeding import Heeding
 from ensemble.engine.hosts import HOSTS, Hosts
 from ensemble.engine.ports import Context, Ledger, LedgerUnavailable, Runner
 from ensemble.engine.preparing import scope_of
@@ -28,10 +28,10 @@ from ensemble.engine.request import RunRequest
 from ensemble.engine.scheduler import Scheduler
 from ensemble.engine.settling import Settling
 from ensemble.engine.state import RunState
-from ensemble.engine.steps import MESSAGE_LIMIT, Flight, Phase, StepRun
+from ensemble.engine.steps import Phase
 from ensemble.engine.streaming import Streaming
 from ensemble.engine.telling import Teller
-from ensemble.engine.uncertain import RECONCILE, Reconciling, UncertainSteps
+from ensemble.engine.uncertain import RECONCILE
 from ensemble.plan.answer import compose
 from ensemble.plan.joins import SkipReason
 
@@ -46,8 +46,6 @@ TOGETHER_S = 0.005
 side by side often ends within a few milliseconds."""
 MOST_AT_ONCE = 10_000
 """How much of what calls have to say is taken in before it is told and deadlines are looked at."""
-GRACE_S = 0.1
-"""How long past its deadline a call may still report its own end, which says more than ours."""
 
 
 def run(
@@ -90,14 +88,11 @@ class _Engine:
         self.ledger = ledger
         self.calls = Calls(runner)
         self.scheduler = Scheduler(self.state, self.calls, hosts)
-        self.settling = Settling(self.state, chance)
         self.teller = Teller(self.state, ledger)
         self.streaming = Streaming(self.state)
-        self.uncertain = UncertainSteps(self.state)
-        self.judged = 0
-        """How many steps had left *pending* when it was last looked at what is still needed."""
-        self.cut: RunStatus | None = None
-        """Why the run was ended before its steps were."""
+        settling = Settling(self.state, chance)
+        self.endings = Endings(self.state, self.calls, self.scheduler, settling, self.streaming)
+        self.heeding = Heeding(self.state, self.calls, self.scheduler, self.streaming, self.endings)
         self.told_s = time.monotonic()
 
     def conduct(self) -> Generator[Event, None, Report]:
@@ -107,14 +102,14 @@ class _Engine:
         if stored is not None:
             return stored
         while True:
-            self._keep_deadlines()
+            self.endings.keep_deadlines()
             self.scheduler.advance()
-            self._drop_unneeded()
-            self.uncertain.settle(self._give_up_uncertain, self._ask_after)
+            self.endings.drop_unneeded()
+            self.heeding.settle_uncertain()
             while not self.state.all_done() and self._has_news():
                 self._accept(self.teller.exchange(self.scheduler.prepared))
                 self.scheduler.advance()
-                self.uncertain.settle(self._give_up_uncertain, self._ask_after)
+                self.heeding.settle_uncertain()
             if self.state.all_done():
                 break
             time.sleep(0)  # The calls just started go out before anything is said of them: saying it takes longer.
@@ -157,94 +152,18 @@ class _Engine:
         self.state.run_id, self.state.epoch = answer.run.run_id, answer.run.epoch
         self.state.lease_s = answer.run.lease_ms / 1000 or self.state.lease_s
         if answer.run.cancelled or answer.run.role is Role.FINISHED:
-            self._cut_short(RunStatus.CANCELLED, "The run was cancelled from outside.")
+            self.endings.cut_short(RunStatus.CANCELLED, "The run was cancelled from outside.")
             return
-        for result in answer.kept:
-            step = self.state.steps.get(result.step)
-            if step is not None and step.phase is not Phase.DONE:
-                self._keep(step, result.step)
-                step.finish(result)
-        self.uncertain.take(answer.uncertain)
-        asking = {step.ticket: step for step in self.state.in_phase(Phase.ASKING)}
-        for admission in answer.admissions:
-            step = asking.get(admission.ticket)
-            if step is not None and step.phase is Phase.ASKING:
-                self._follow(step, admission)
-
-    def _give_up_uncertain(self, step: StepRun, why: str) -> None:
-        self.scheduler.leave_place(step)
-        self._end(step, StepStatus.UNCERTAIN, ErrorInfo(code=Outcome.UNCERTAIN, message=why))
-        self.state.say(f"{step.step.id} is uncertain and not run again")
-
-    def _ask_after(self, step: StepRun, uncertain: Uncertain) -> None:
-        """Ask what became of the earlier attempt; what is said settles that one."""
-        step.ticket = uncertain.ticket
-        agent = Reconciling(self.state.request.agents[step.step.agent], uncertain)
-        self.state.say(f"{step.step.id}: asking {step.step.agent} what became of the call an earlier engine made")
-        self._send_out(step, agent)
+        self.heeding.heed(answer)
 
     def _book_what_is_out(self) -> None:
         """End the calls of a run that is somebody else's now, and book what they may have used."""
         self._hear_all()
         for step in self.state.in_phase(Phase.RUNNING):
-            self._give_up(step, Reply(outcome=Outcome.CANCELLED, message="Another call took the run over."))
+            self.endings.give_up(step, Reply(outcome=Outcome.CANCELLED, message="Another call took the run over."))
         if self.state.settle:
             with contextlib.suppress(LedgerUnavailable):  # they are booked at their estimate then
                 self.teller.exchange({})
-
-    def _keep(self, step: StepRun, name: str) -> None:
-        if step.phase is Phase.ASKING:
-            self.scheduler.leave_place(step)
-        self.state.say(f"{name} succeeded before and is not run again")
-
-    def _follow(self, step: StepRun, admission: Admission) -> None:
-        match admission.decision:
-            case Decision.ADMITTED:
-                step.price_per_1k, step.currency = admission.price_per_1k, admission.currency
-                self._call(step)
-                return
-            case Decision.DONE if admission.result is not None:
-                step.finish(admission.result)
-            case Decision.WAIT:
-                step.phase = Phase.DELAYED
-                step.due_s = time.monotonic() + max(10, admission.retry_after_ms or 0) / 1000
-                self.state.say(f"{step.step.id} waits ({admission.why}): {admission.detail}")
-            case _:
-                self._refused(step, admission)
-        self.scheduler.leave_place(step)
-
-    def _call(self, step: StepRun) -> None:
-        again = f", attempt {step.attempts + 1}" if step.attempts else ""
-        self.state.say(f"{step.step.id} started ({step.step.agent}{again})")
-        self._send_out(step, self.state.request.agents[step.step.agent])
-
-    def _send_out(self, step: StepRun, agent: Agent) -> None:
-        own = self.state.request.attempt_timeout_s(step.step)
-        left = max(0.0, self.state.deadline_s - time.monotonic())
-        name = step.step.id
-        remembers = self.state.request.plan.spec(step.step).memory
-        call = replace(
-            self.scheduler.prepared[name],
-            trace_id=self.state.trace_id,
-            stream=self.streaming.wish(step),
-            memory=(self.state.request.conversation or self.state.run_id) if remembers else "",
-        )
-        self.calls.start(step, agent, call, min(own, left), cut_by_run=left < own)
-
-    def _refused(self, step: StepRun, admission: Admission) -> None:
-        """End a step the ledger won't let out; if it was tried before, what went wrong then is the better story."""
-        detail = f"refused ({admission.why}): {admission.detail}"
-        if step.last_error is not None:
-            message = f"{step.last_error.message} Then {detail}"[:MESSAGE_LIMIT]
-            status, error = StepStatus.FAILED, step.last_error.model_copy(update={"message": message})
-        else:
-            status, error = StepStatus.REFUSED, ErrorInfo(code=Outcome.REFUSED, message=detail[:MESSAGE_LIMIT])
-        self._end(step, status, error)
-        self.state.say(f"{step.step.id} {detail}")
-
-    def _end(self, step: StepRun, status: StepStatus, error: ErrorInfo | None) -> None:
-        result = step.ended(status, self.state.started_s, time.monotonic(), error=error)
-        self.state.finish(step, result)
 
     def _has_news(self) -> bool:
         """Whether there is something to ask, or to tell that may not wait for more to be told with it."""
@@ -310,76 +229,13 @@ class _Engine:
             return
         self.calls.landed(flight)
         self.scheduler.leave_place(step)
-        self._settle(step, flight, item.reply)
-
-    def _settle(self, step: StepRun, flight: Flight, reply: Reply) -> None:
-        out_of_time = reply.outcome is Outcome.TIMED_OUT and flight.cut_by_run
-        if out_of_time:
-            reply = Reply(
-                outcome=Outcome.CANCELLED, message="The run's deadline passed while it ran.", usage=reply.usage
-            )
-        self.streaming.end(step)
-        self.settling.settle(step, flight, reply, final=self.cut is not None)
-        if out_of_time:
-            self._time_is_up()
-        if self.state.request.fail_fast and step.result is not None and step.result.error is not None:
-            self._cut_short(RunStatus.FAILED, f"{step.step.id} failed and on_failure is fail_fast.")
-
-    def _keep_deadlines(self) -> None:
-        now = time.monotonic()
-        for step in self.state.in_phase(Phase.RUNNING):
-            if step.flight is not None and not step.flight.cut_by_run and now >= step.flight.ends_s + GRACE_S:
-                seconds = step.flight.ends_s - step.flight.started_s
-                message = f"No answer within its timeout of {seconds:g} s."
-                self._give_up(step, Reply(outcome=Outcome.TIMED_OUT, message=message, retry_allowed=True))
-        if self.cut is None and now >= self.state.deadline_s + GRACE_S:
-            self._time_is_up()
-
-    def _time_is_up(self) -> None:
-        self._cut_short(RunStatus.TIMED_OUT, f"The run's deadline of {self.state.request.timeout_s:g} s passed.")
-
-    def _give_up(self, step: StepRun, reply: Reply) -> None:
-        flight = step.flight
-        if flight is not None:
-            self.calls.give_up(flight)
-            self.scheduler.leave_place(step)
-            self._settle(step, flight, reply)
-
-    def _drop_unneeded(self) -> None:
-        """End what still runs for a join (any, quorum) that was met without it, unless the answer needs it."""
-        if self.judged == self.state.phases.departures:
-            return
-        self.judged = self.state.phases.departures
-        for step in self.state.in_phase(Phase.READY, Phase.QUEUED, Phase.DELAYED, Phase.RUNNING):
-            if not self.scheduler.needed(step):
-                flight = step.flight
-                if flight is not None:
-                    self.calls.give_up(flight)
-                    self.scheduler.leave_place(step)
-                    self.settling.drop(step, flight)
-                else:
-                    self._end(step, StepStatus.CANCELLED, None)
-                self.state.say(f"{step.step.id} cancelled: nothing needs it any more")
-
-    def _cut_short(self, status: RunStatus, why: str) -> None:
-        """End everything that has not ended."""
-        if self.cut is not None:
-            return
-        self.cut = status
-        self.state.say(why)
-        for step in self.state.in_phase(Phase.RUNNING):
-            self._give_up(step, Reply(outcome=Outcome.CANCELLED, message=why))
-        for step in self.state.steps.values():
-            if step.phase is not Phase.DONE:
-                if step.phase is Phase.ASKING:
-                    self.scheduler.leave_place(step)
-                self._end(step, StepStatus.CANCELLED, ErrorInfo(code=Outcome.CANCELLED, message=why))
+        self.endings.settle(step, flight, item.reply)
 
     def _close(self) -> Generator[Event, None, Report]:
         state = self.state
         status = run_status(
             state.results(),
-            cut=self.cut,
+            cut=self.endings.cut,
             fail_fast=state.request.fail_fast,
             working=state.request.plan.working(),
         )

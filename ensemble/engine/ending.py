@@ -1,0 +1,109 @@
+"""How steps end that do not end by themselves: deadlines, cancels, joins met without them, and what follows for the run."""
+
+from __future__ import annotations
+
+import time
+
+from ensemble.agents.port import Reply
+from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
+from ensemble.contract.results import ErrorInfo
+from ensemble.engine.calls import Calls
+from ensemble.engine.scheduler import Scheduler
+from ensemble.engine.settling import Settling
+from ensemble.engine.state import RunState
+from ensemble.engine.steps import Flight, Phase, StepRun
+from ensemble.engine.streaming import Streaming
+
+__all__ = ["GRACE_S", "Endings"]
+
+GRACE_S = 0.1
+"""How long past its deadline a call may still report its own end, which says more than ours."""
+
+
+class Endings:
+    """Ends attempts, steps and the run before their time."""
+
+    def __init__(
+        self, state: RunState, calls: Calls, scheduler: Scheduler, settling: Settling, streaming: Streaming
+    ) -> None:
+        """End what stands in *state*."""
+        self._state = state
+        self._calls = calls
+        self._scheduler = scheduler
+        self._settling = settling
+        self._streaming = streaming
+        self._judged = 0
+        """How many steps had left *pending* when it was last looked at what is still needed."""
+        self.cut: RunStatus | None = None
+        """Why the run was ended before its steps were."""
+
+    def settle(self, step: StepRun, flight: Flight, reply: Reply) -> None:
+        """Book how an attempt ended, and see what follows for the run."""
+        out_of_time = reply.outcome is Outcome.TIMED_OUT and flight.cut_by_run
+        if out_of_time:
+            reply = Reply(
+                outcome=Outcome.CANCELLED, message="The run's deadline passed while it ran.", usage=reply.usage
+            )
+        self._streaming.end(step)
+        self._settling.settle(step, flight, reply, final=self.cut is not None)
+        if out_of_time:
+            self._time_is_up()
+        if self._state.request.fail_fast and step.result is not None and step.result.error is not None:
+            self.cut_short(RunStatus.FAILED, f"{step.step.id} failed and on_failure is fail_fast.")
+
+    def give_up(self, step: StepRun, reply: Reply) -> None:
+        """End *step*'s call from our side; *reply* is how it is booked."""
+        flight = step.flight
+        if flight is not None:
+            self._calls.give_up(flight)
+            self._scheduler.leave_place(step)
+            self.settle(step, flight, reply)
+
+    def keep_deadlines(self) -> None:
+        """Give up what has had its time: single calls, or the whole run."""
+        now = time.monotonic()
+        for step in self._state.in_phase(Phase.RUNNING):
+            if step.flight is not None and not step.flight.cut_by_run and now >= step.flight.ends_s + GRACE_S:
+                seconds = step.flight.ends_s - step.flight.started_s
+                message = f"No answer within its timeout of {seconds:g} s."
+                self.give_up(step, Reply(outcome=Outcome.TIMED_OUT, message=message, retry_allowed=True))
+        if self.cut is None and now >= self._state.deadline_s + GRACE_S:
+            self._time_is_up()
+
+    def drop_unneeded(self) -> None:
+        """End what still runs for a join (any, quorum) that was met without it, unless the answer needs it."""
+        if self._judged == self._state.phases.departures:
+            return
+        self._judged = self._state.phases.departures
+        for step in self._state.in_phase(Phase.READY, Phase.QUEUED, Phase.DELAYED, Phase.RUNNING):
+            if not self._scheduler.needed(step):
+                flight = step.flight
+                if flight is not None:
+                    self._calls.give_up(flight)
+                    self._scheduler.leave_place(step)
+                    self._settling.drop(step, flight)
+                else:
+                    self.end(step, StepStatus.CANCELLED, None)
+                self._state.say(f"{step.step.id} cancelled: nothing needs it any more")
+
+    def cut_short(self, status: RunStatus, why: str) -> None:
+        """End everything that has not ended."""
+        if self.cut is not None:
+            return
+        self.cut = status
+        self._state.say(why)
+        for step in self._state.in_phase(Phase.RUNNING):
+            self.give_up(step, Reply(outcome=Outcome.CANCELLED, message=why))
+        for step in self._state.steps.values():
+            if step.phase is not Phase.DONE:
+                if step.phase is Phase.ASKING:
+                    self._scheduler.leave_place(step)
+                self.end(step, StepStatus.CANCELLED, ErrorInfo(code=Outcome.CANCELLED, message=why))
+
+    def end(self, step: StepRun, status: StepStatus, error: ErrorInfo | None) -> None:
+        """End *step* without an answer."""
+        result = step.ended(status, self._state.started_s, time.monotonic(), error=error)
+        self._state.finish(step, result)
+
+    def _time_is_up(self) -> None:
+        self.cut_short(RunStatus.TIMED_OUT, f"The run's deadline of {self._state.request.timeout_s:g} s passed.")
