@@ -108,7 +108,9 @@ def answer_problems(app: Flask) -> None:
         trace_id = request.headers.get("X-Trace-Id", "")[:128] or uuid.uuid4().hex
         log.error("%s %s failed", request.method, request.path, exc_info=error, extra={"trace_id": trace_id})
         detail = f"A fault of the sidecar; its log tells more under trace id {trace_id}."
-        return problem_response(Problem(title="Fault of the sidecar", status=500, code=ProblemCode.INTERNAL, detail=detail))
+        return problem_response(
+            Problem(title="Fault of the sidecar", status=500, code=ProblemCode.INTERNAL, detail=detail)
+        )
 
 
 def _params(params_type: type[Ask], in_path: Mapping[str, str]) -> Ask:
