@@ -17,6 +17,7 @@ from ensemble.aggregate.merging import Rule
 from ensemble.aggregate.voting import Weights
 from ensemble.contract.context import EACH_TOKENS, LIMIT_TOKENS, Compression, Order
 from ensemble.plan.faults import Faults, PlanError
+from ensemble.plan.model import Limits
 from ensemble.plan.source import parse_text
 from plugin.errors import BadParameters, in_words
 from plugin.parameters import Reader
@@ -25,7 +26,7 @@ __all__ = ["AGGREGATOR_PARAMETERS", "AggregatorParameters", "Strategy", "read_ag
 
 AGGREGATOR_PARAMETERS = (
     "strategy", "results", "run_id", "task", "agent", "vote_on", "weights", "conflicts", "compression", "order",
-    "max_tokens", "max_tokens_each", "run_key", "trace_id",
+    "max_tokens", "max_tokens_each", "limits", "run_key", "trace_id",
 )  # fmt: skip
 """Every parameter the aggregator reads."""
 
@@ -62,6 +63,8 @@ class AggregatorParameters:
     order: Order
     max_tokens: int
     max_tokens_each: int
+    limits: Limits
+    """What asking the agent may take."""
     run_key: str | None
     trace_id: str
 
@@ -95,6 +98,7 @@ def read_aggregator_parameters(raw: Mapping[str, Any]) -> AggregatorParameters:
         order=_choice(reader, "order", Order.GIVEN),
         max_tokens=_tokens(reader, "max_tokens", LIMIT_TOKENS),
         max_tokens_each=_tokens(reader, "max_tokens_each", EACH_TOKENS),
+        limits=reader.limits(),
         run_key=reader.run_key(),
         trace_id=reader.trace_id(),
     )

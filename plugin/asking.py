@@ -12,7 +12,6 @@ from ensemble.engine.events import Event, Report
 from ensemble.engine.request import RunRequest
 from ensemble.engine.run import run
 from ensemble.plan.faults import PlanError
-from ensemble.plan.model import Limits
 from ensemble.plan.reading import read_plan
 from plugin.adapters.fallback import FallbackLedger
 from plugin.adapters.greenlets import GreenletRunner
@@ -68,7 +67,7 @@ def ask_agent(
         raise UnknownAgent(in_words(_in_terms_of_the_parameter(error))) from None
     # The question is no template, whatever braces the results have.
     plan = replace(plan, steps=(replace(plan.steps[0], query=question),))
-    allowed = allowance(Limits(), credentials.ceilings)
+    allowed = allowance(read.limits, credentials.ceilings)
     request = RunRequest(
         plan=plan,
         agents=cast(plan, credentials, caller, pools),
@@ -80,7 +79,7 @@ def ask_agent(
         max_parallel=1,
         host_parallel=credentials.ceilings.host_parallel,
         limits=allowed.budget,
-        warnings=() if credentials.sidecar else (LOCAL_MODE,),
+        warnings=(*allowed.warnings, *(() if credentials.sidecar else (LOCAL_MODE,))),
     )
     ledger = ledger_for(credentials, pools)
     try:

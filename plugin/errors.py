@@ -26,6 +26,7 @@ __all__ = [
     "StepFailed",
     "UnknownAgent",
     "in_words",
+    "without_keys",
 ]
 
 _A_KEY = re.compile(r"app-[A-Za-z0-9]{16,}", re.IGNORECASE)
@@ -96,4 +97,9 @@ def in_words(faults: Iterable[Fault]) -> str:
     name belongs.
     """
     lines = (f"{fault.field}: {fault.problem}{f' {fault.fix}' if fault.fix else ''}" for fault in faults)
-    return _A_KEY.sub("app-…", "\n".join(lines))
+    return without_keys("\n".join(lines))
+
+
+def without_keys(text: str) -> str:
+    """Return *text* with ``app-…`` in place of every key of Dify's."""
+    return _A_KEY.sub("app-…", text)

@@ -15,7 +15,7 @@ from ensemble.engine.usage import total_usage
 from ensemble.plan.faults import Faults, PlanError
 from ensemble.plan.fields import Fields
 from ensemble.plan.lookup import Directory
-from ensemble.plan.model import Limits, Plan
+from ensemble.plan.model import Plan
 from ensemble.plan.reading import read_plan
 from ensemble.plan.routes import Routing, read_routing
 from ensemble.plan.templates import BareWords
@@ -115,7 +115,7 @@ def _run(
             trace_id=read.trace_id or uuid4().hex,
             run_id="",
         )
-    allowed = allowance(Limits(), credentials.ceilings)
+    allowed = allowance(read.limits, credentials.ceilings)
     request = RunRequest(
         plan=plan,
         agents=made.agents,
@@ -128,7 +128,7 @@ def _run(
         max_parallel=allowed.max_parallel,
         host_parallel=credentials.ceilings.host_parallel,
         limits=allowed.budget,
-        warnings=local,
+        warnings=(*allowed.warnings, *local),
     )
     ledger = ledger_for(credentials, pools)
     try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ensemble.plan.faults import Faults, PlanError
+from ensemble.plan.model import Limits
 from ensemble.plan.source import parse_text
 from plugin.errors import BadParameters, in_words
 from plugin.parameters import Reader
@@ -19,7 +20,7 @@ __all__ = ["ROUTER_PARAMETERS", "RouterParameters", "read_router_parameters"]
 
 ROUTER_PARAMETERS = (
     "query", "routes", "strategy", "default_route", "model", "model_name", "embedding", "embedding_name", "classifier",
-    "call", "inputs", "run_key", "trace_id",
+    "call", "inputs", "limits", "run_key", "trace_id",
 )  # fmt: skip
 """Every parameter the router reads."""
 
@@ -36,6 +37,7 @@ class RouterParameters:
     call: bool
     """Whether the chosen agent is called."""
     inputs: Mapping[str, Any]
+    limits: Limits
     run_key: str | None
     trace_id: str
 
@@ -67,6 +69,7 @@ def read_router_parameters(raw: Mapping[str, Any]) -> RouterParameters:
         route=route,
         call=(reader.text("call") or "").lower() in _YES,
         inputs=reader.inputs(),
+        limits=reader.limits(),
         run_key=reader.run_key(),
         trace_id=reader.trace_id(),
     )

@@ -41,4 +41,12 @@ class SelfView:
         """Say what answers here. Raises StoreUnavailable."""
         facts = server_facts(self._redis)
         store = f"{facts.name} (embedded)" if self._embedded else facts.name
-        return About(version=product_version(), contract=CONTRACT_VERSION, store=store, durability=facts.durability)
+        with store_errors():
+            seconds, micros = self._redis.time()
+        return About(
+            version=product_version(),
+            contract=CONTRACT_VERSION,
+            store=store,
+            durability=facts.durability,
+            now_ms=seconds * 1000 + micros // 1000,
+        )

@@ -309,14 +309,14 @@ def test_every_outcome_is_in_the_table_with_what_the_rules_make_of_it() -> None:
     assert told == {outcome.value: (tried_again(outcome), heard(outcome)) for outcome in Outcome}
 
 
-# --- sidecar.md
+# --- api.md
 
 
 def test_every_endpoint_and_problem_is_in_the_tables() -> None:
     """Method and path as the contract has them."""
-    told = [code(row[0])[0] for row in rows(page("sidecar.md"), "method and path")]
+    told = [code(row[0])[0] for row in rows(page("api.md"), "method and path")]
     assert sorted(told) == sorted(f"{each.method} {each.path}" for each in endpoints.ALL)
-    assert {code(row[0])[0] for row in rows(page("sidecar.md"), "code")} == {*ProblemCode}
+    assert {code(row[0])[0] for row in rows(page("api.md"), "code")} == {*ProblemCode}
 
 
 def asked(script: str) -> Iterator[tuple[str, str]]:
@@ -330,7 +330,7 @@ def asked(script: str) -> Iterator[tuple[str, str]]:
 
 def test_the_examples_of_the_api_work_and_leave_no_endpoint_out() -> None:
     """Run in their order by a shell, against a sidecar; every answer is a success."""
-    blocks = [block for block in fenced(page("sidecar.md"), "sh") if "$URL" in block or "$STATE" in block]
+    blocks = [block for block in fenced(page("api.md"), "sh") if "$URL" in block or "$STATE" in block]
     script = "\n".join(blocks)
     requests = list(asked(script))
     missing = [each.name for each in endpoints.ALL if not any(map(_of(each), requests))]

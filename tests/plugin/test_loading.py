@@ -36,7 +36,7 @@ def test_the_sdk_loads_the_plugin() -> None:
 
     assert loaded["provider"] == "ensemble"
     assert loaded["others"] == 0
-    assert loaded["tools"] == ["orchestrator", "aggregator", "router", "shared_state", "messenger"]
+    assert loaded["tools"] == ["orchestrator", "aggregator", "router", "shared_state", "messenger", "doctor"]
     assert loaded["class"] == "OrchestratorTool"
     assert {"icon.svg", "icon-dark.svg"} <= set(loaded["icons"])
     assert loaded["heavy"] == []
