@@ -117,3 +117,14 @@ class TestLedger:
 
         assert again.report.answer == "beta"
         assert again.seconds < 5
+
+    def test_a_run_keeps_the_trace_it_began_in(self) -> None:
+        book = Book()
+        agent = Scripted("a", [bad(), good()])
+
+        played = [
+            play(chain("a"), {"a": agent}, ledger=book, run_key="k", trace_id=trace) for trace in ("t1", "t2", "t3")
+        ]
+
+        assert [each.report.trace_id for each in played] == ["t1", "t1", "t1"]
+        assert [call.trace_id for call in agent.calls] == ["t1", "t1"]
