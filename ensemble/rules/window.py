@@ -11,7 +11,7 @@ from ensemble.rules.ring import Ring
 from ensemble.rules.snapshot import Draft
 from ensemble.rules.tripping import Counts, fewest_calls, window_shape
 
-__all__ = ["count"]
+__all__ = ["count", "ring_of"]
 
 CALLS, FAILED, SLOW = "calls", "failed", "slow"
 KEPT_MS = 24 * 3_600_000
@@ -20,7 +20,7 @@ KEPT_MS = 24 * 3_600_000
 
 def count(draft: Draft, identity: str, policy: BreakerPolicy, generation: int, *, failed: bool, slow: bool) -> Counts:
     """Count one call and return what the window holds with it. Raises NotRead."""
-    ring = _ring(identity, policy)
+    ring = ring_of(identity, policy)
     slot = ring.turn(draft, _newest(draft, ring, policy, generation), generation)
     for name, amount in ((CALLS, 1), (FAILED, int(failed)), (SLOW, int(slow))):
         ring.add(draft, slot, name, amount)
@@ -31,7 +31,8 @@ def count(draft: Draft, identity: str, policy: BreakerPolicy, generation: int, *
     return counts
 
 
-def _ring(identity: str, policy: BreakerPolicy) -> Ring:
+def ring_of(identity: str, policy: BreakerPolicy) -> Ring:
+    """Return the counters of an agent's window as *policy* cuts it."""
     slots, each = window_shape(policy)
     return Ring(f"window:{policy.sliding_window_type}:{slots * each}:{identity}", slots, (CALLS, FAILED, SLOW))
 
