@@ -17,6 +17,8 @@ FRESH_MS = 60_000
 SEEN_TTL_MS = 30 * 24 * 3_600_000
 """How long an agent nobody calls is remembered, milliseconds; a declared one is kept for good."""
 NAMES_KEPT = 16
+MOST_NANO = 9_000_000 * NANO
+"""The most money one call is taken to cost; the largest a counter holds."""
 TELLING_CALLS = 20
 """Calls from which on what they used tells what the next one will."""
 
@@ -66,7 +68,8 @@ class Registry:
         if declared is None or declared.price_per_1k is None or declared.currency in usual:
             return usual
         tokens = max_tokens or declared.max_tokens or self.usual_tokens(identity) or GUESS_TOKENS
-        return {**usual, declared.currency: int(declared.price_per_1k * tokens * NANO / 1000)}
+        nano = int(declared.price_per_1k * tokens * NANO / 1000)
+        return {**usual, declared.currency: min(nano, MOST_NANO)}
 
     def note(self, identity: str, name: str) -> None:
         """Take down that *identity* is called now, by *name*, and bring its figures up to date where they are old."""

@@ -12,23 +12,25 @@ from ensemble.agents.door import Door
 from ensemble.agents.identity import api_identity
 from ensemble.agents.port import CallScope
 from ensemble.contract.about import About
-from ensemble.contract.agents import AgentsParams, AgentView
+from ensemble.contract.agents import AgentView
 from ensemble.contract.breakers import BreakerView
+from ensemble.contract.budgets import BudgetState
 from ensemble.contract.outcomes import Outcome
+from ensemble.contract.slots import SlotsView
 from plugin.adapters.greenlets import in_parallel
 from plugin.adapters.pools import Pools
+from plugin.adapters.registry import SidecarRegistry
 from plugin.adapters.sidecar import SidecarLedger
 from plugin.app_keys import AppKey
 from plugin.credentials import Credentials
 from plugin.errors import EnsembleError
 
-__all__ = ["AppEvidence", "Evidence", "SidecarEvidence", "gather", "known_agents"]
+__all__ = ["AppEvidence", "Evidence", "SidecarEvidence", "gather"]
 
 WITHIN_S = 10.0
 """How long looking may take in all."""
 _PROBE_S = 4.0
 _AT_ONCE = 16
-_MOST_PAGES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +48,10 @@ class SidecarEvidence:
     agents: Mapping[str, AgentView] = field(default_factory=dict)
     """By identity, those called last."""
     breakers: tuple[BreakerView, ...] = ()
+    budgets: tuple[BudgetState, ...] = ()
+    slots: SlotsView | None = None
     partial_error: str = ""
-    """Why it did not tell of agents and breakers."""
+    """Why it did not tell of agents, breakers, budgets and slots."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,8 @@ class Evidence:
     sidecar: SidecarEvidence | None
     """None: none is configured."""
     apps: tuple[AppEvidence, ...]
+    breakers: tuple[BreakerView, ...] = ()
+    """The sidecar's, or without one those of this process."""
 
 
 def gather(credentials: Credentials, apps: Iterable[AppKey], pools: Pools) -> Evidence:
@@ -93,25 +99,10 @@ def gather(credentials: Credentials, apps: Iterable[AppKey], pools: Pools) -> Ev
         told.append(
             answer if isinstance(answer, AppEvidence) else replace(_unasked(app), error=late, outcome=Outcome.TIMED_OUT)
         )
-    return Evidence(sidecar=sidecar if isinstance(sidecar, SidecarEvidence) else None, apps=tuple(told))
-
-
-def known_agents(ledger: SidecarLedger) -> dict[str, AgentView]:
-    """Return the agents the sidecar knows by identity, of those called last some hundreds.
-
-    Raises:
-        EnsembleError: the sidecar does not answer, or knows no registry.
-
-    """
-    found: dict[str, AgentView] = {}
-    before_ms: int | None = None
-    for _ in range(_MOST_PAGES):
-        page = ledger.list_agents(AgentsParams(before_ms=before_ms, limit=100))
-        found.update({agent.identity: agent for agent in page.agents})
-        before_ms = page.next_before_ms
-        if before_ms is None:
-            break
-    return found
+    if isinstance(sidecar, SidecarEvidence):
+        return Evidence(sidecar=sidecar, apps=tuple(told), breakers=sidecar.breakers)
+    own = pools.book(credentials).breakers(app.identity for app in told)
+    return Evidence(sidecar=None, apps=tuple(told), breakers=own)
 
 
 def _ask_sidecar(ledger: SidecarLedger) -> SidecarEvidence:
@@ -129,7 +120,13 @@ def _ask_sidecar(ledger: SidecarLedger) -> SidecarEvidence:
         offset_ms=None if about.now_ms is None else about.now_ms - (at_ms + took_ms / 2),
     )
     try:
-        return replace(evidence, agents=known_agents(ledger), breakers=ledger.list_breakers().breakers)
+        return replace(
+            evidence,
+            agents=SidecarRegistry(ledger).known(),
+            breakers=ledger.list_breakers().breakers,
+            budgets=ledger.list_budgets().budgets,
+            slots=ledger.get_slots(),
+        )
     except EnsembleError as error:
         return replace(evidence, partial_error=str(error))
 

@@ -22,6 +22,7 @@ from plugin.doctor.evidence import Evidence, gather
 from plugin.doctor.findings import Finding, Severity, problem
 from plugin.doctor.parameters import DoctorParameters, read_doctor_parameters
 from plugin.doctor.running import judge_ceilings, judge_places, judge_times
+from plugin.doctor.sharing import judge_budgets, judge_slots
 from plugin.doctor.sidecar import judge_breakers, judge_sidecar
 from plugin.errors import BadCredentials
 from plugin.limiting import Allowance, allowance
@@ -82,10 +83,12 @@ def examine(
         *unknown,
         *judge_sidecar(evidence.sidecar, plugin_version()),
         *(judge_apps(evidence.apps, known) if apps or not read.agents else ()),
-        *judge_breakers(evidence.sidecar, _names(evidence)),
+        *judge_breakers(evidence.breakers, _names(evidence)),
         *judge_times(allowed, dify),
         *judge_places(saved, allowed, dify),
         *judge_ceilings(saved),
+        *judge_budgets(evidence.sidecar.budgets if evidence.sidecar else ()),
+        *judge_slots(evidence.sidecar.slots if evidence.sidecar else None, _names(evidence)),
     ]
     findings.sort(key=lambda finding: _ORDER.index(finding.severity))
     return Examined(findings=tuple(findings), evidence=evidence, credentials=saved, allowed=allowed, dify=dify)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ensemble.contract.about import CONTRACT_VERSION, About
 from ensemble.contract.breakers import BreakerState, BreakerView
@@ -37,17 +37,17 @@ def judge_sidecar(found: SidecarEvidence | None, plugin_version: str) -> list[Fi
     findings = [*_versions(about, plugin_version), *_store(about), *_clock(found.offset_ms), *_speed(found.took_ms)]
     if found.partial_error:
         fix = "Update the sidecar to the plugin's version."
-        findings.append(warning(SIDECAR, f"It did not tell of agents and breakers: {found.partial_error}", fix))
+        findings.append(
+            warning(SIDECAR, f"It did not tell of agents, breakers, budgets and slots: {found.partial_error}", fix)
+        )
     return [ok(SIDECAR, f"{found.url} answers, version {about.version}, in {found.took_ms:.0f} ms."), *findings]
 
 
-def judge_breakers(found: SidecarEvidence | None, names: Mapping[str, str]) -> list[Finding]:
+def judge_breakers(breakers: Iterable[BreakerView], names: Mapping[str, str]) -> list[Finding]:
     """Return what is to be said of breakers; *names* are those of the configured agents, by identity."""
-    if found is None or found.about is None:
-        return []
     findings = []
     others = 0
-    for breaker in found.breakers:
+    for breaker in breakers:
         words = breaker_words(breaker)
         if words is None:
             continue

@@ -10,7 +10,10 @@ from ensemble.agents.discovery import AppFacts
 from ensemble.agents.inputs import Variable
 from ensemble.contract.about import CONTRACT_VERSION, About
 from ensemble.contract.breakers import BreakerCause, BreakerForcing, BreakerState, BreakerView, Forced
+from ensemble.contract.budgets import BudgetDefinition, BudgetState, BudgetView
+from ensemble.contract.budgets import Limits as BudgetLimits
 from ensemble.contract.outcomes import Outcome
+from ensemble.contract.slots import SlotLimits, SlotsView, SlotUse
 from ensemble.plan.model import Limits
 from plugin.credentials import Ceilings, Credentials, Sidecar
 from plugin.doctor.apps import Target, judge_apps, target_of
@@ -19,6 +22,7 @@ from plugin.doctor.evidence import AppEvidence, SidecarEvidence
 from plugin.doctor.examine import plugin_version
 from plugin.doctor.findings import Finding, Severity, note, ok, problem, warning, worst
 from plugin.doctor.running import judge_ceilings, judge_places, judge_times
+from plugin.doctor.sharing import judge_budgets, judge_slots
 from plugin.doctor.sidecar import breaker_words, judge_breakers, judge_sidecar
 from plugin.limiting import allowance
 
@@ -97,11 +101,7 @@ def test_a_breaker_in_words(view: BreakerView, words: str | None) -> None:
 
 def test_breakers_of_other_agents_are_counted_only() -> None:
     """They belong to other workspaces' keys, or to plans' own apps."""
-    found = SidecarEvidence(
-        url="http://x",
-        about=About(version=VERSION, contract=CONTRACT_VERSION),
-        breakers=(breaker(BreakerState.OPEN), breaker(BreakerState.OPEN).model_copy(update={"identity": "app:b"})),
-    )
+    found = (breaker(BreakerState.OPEN), breaker(BreakerState.OPEN).model_copy(update={"identity": "app:b"}))
 
     findings = judge_breakers(found, {"app:a": "market"})
 
@@ -244,6 +244,34 @@ def test_the_ceilings_in_force() -> None:
     assert "tokens: 50,000" in words
     assert "no ceiling on calls at one time, calls, agents' seconds" in words
     assert "sidecar is away fails" in words
+
+
+def test_a_named_budget_that_is_nearly_spent_is_a_warning() -> None:
+    """In the budget's own words; the others are only counted."""
+    definition = BudgetDefinition(limits=BudgetLimits(tokens=100))
+    fine = BudgetState(name="user:1", definition=definition, used=BudgetView())
+    spent = fine.model_copy(update={"name": "user:2", "warnings": ("tokens: 90 of 100 are spent",)})
+
+    assert judge_budgets(()) == []
+    assert grave(judge_budgets((fine,))) == []
+    assert grave(judge_budgets((fine, spent))) == [(WARNING, "budget user:2")]
+
+
+@pytest.mark.parametrize(
+    ("used", "waiting", "expected"),
+    [
+        (SlotUse(total=1, identities={"app:a": 1}), 0, []),
+        (SlotUse(total=1, identities={"app:a": 2}), 0, [(NOTE, "agent market")]),
+        (SlotUse(total=9, hosts={"http://d": 8}), 3, [(WARNING, "slots"), (WARNING, "slots"), (NOTE, "slots")]),
+    ],
+)
+def test_slots_that_are_all_taken(used: SlotUse, waiting: int, expected: list[tuple[Severity, str]]) -> None:
+    """Of an agent it is meant so; of a host, or of all, others wait for it."""
+    limits = SlotLimits(total=9, hosts={"http://d": 8}, identities={"app:a": 2})
+
+    findings = judge_slots(SlotsView(limits=limits, used=used, waiting=waiting), {"app:a": "market"})
+
+    assert grave(findings) == expected
 
 
 def test_the_gravest_finding_is_the_status() -> None:

@@ -114,6 +114,18 @@ def test_a_sidecar_that_is_away_or_locked_is_a_problem(scene: World, make_team: 
     assert all(about(each, "agent market", "ok") for each in (away, locked, local))
 
 
+def test_without_a_sidecar_this_process_s_own_breakers_are_told(scene: World, make_team: MakeTeam) -> None:
+    """As far as it has seen the agents fail itself."""
+    team = make_team(App(name="good"), App(name="bad", failures=always("server_error")))
+    saved = team.credentials(sidecar_url="", sidecar_token="")
+    plan = "{agents: {bad: {app: bad, breaker: {failure_threshold: 1}}, good: good}, steps: [{id: a, agent: bad}, {id: b, agent: good}]}"
+    team.run("work", plan=plan, saved=saved)
+
+    result = examine(scene.plugin, saved)
+
+    assert "breaker is open" in about(result, "agent bad", "warning")
+
+
 def test_what_the_daemon_hands_on_of_difys_settings_is_taken_into_account(make_team: MakeTeam) -> None:
     """Numbers only, by their names; a run that Dify would cut is a problem."""
     env = {"PLUGIN_MAX_EXECUTION_TIMEOUT": "300", "SERVER_WORKER_CONNECTIONS": "100", "CELERY_WORKER_AMOUNT": "16"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -12,13 +13,13 @@ from hypothesis import strategies as st
 
 from ensemble.contract.agents import AgentDeclaration, AgentHealth, AgentView, Spread
 from ensemble.contract.budgets import Limits
-from ensemble.contract.exchange import Admission, Decision
+from ensemble.contract.exchange import Admission, Decision, Settlement
 from ensemble.contract.outcomes import Outcome
 from ensemble.contract.results import Usage
 from ensemble.rules.agents import agent_view, agent_wants, declare, forget
 from ensemble.rules.registry import FRESH_MS, NAMES_KEPT, TELLING_CALLS
-from ensemble.rules.snapshot import Changes, Snapshot
-from ensemble.rules.statistics import SLOT_MS, SLOTS, bucket, quantile
+from ensemble.rules.snapshot import Changes, Draft, Snapshot
+from ensemble.rules.statistics import FAILED, NOT_ITS_OWN, SLOT_MS, SLOTS, bucket, count, quantile
 from tests.ensemble.rules.asks import admission, first, later, settlement
 from tests.ensemble.rules.store import StrictStore
 
@@ -211,6 +212,38 @@ def test_what_is_forgotten_is_gone_until_it_is_called_again(store: StrictStore) 
     assert (answer.forgotten, again.forgotten) == (True, False)
     assert view(store).first_seen_ms is None
     assert view(store).declared is None
+
+
+PIECE = 10 * MINUTE
+GAPS = st.sampled_from([0, 1, MINUTE, PIECE - 1, PIECE, HOUR, SLOT_MS - 1, SLOT_MS, SLOTS * SLOT_MS])
+
+
+@given(st.lists(st.tuples(GAPS, st.sampled_from(list(Outcome))), max_size=30), GAPS)
+def test_the_window_holds_what_was_counted_in_it(told: list[tuple[int, Outcome]], later_ms: int) -> None:
+    """Against a list of all calls and their moments, wherever the edges of hours and slots fall."""
+    store = StrictStore(now_ms=1000 * SLOT_MS + 5)
+    calls: list[tuple[int, Outcome]] = []
+    for gap, outcome in told:
+        store.now_ms += gap
+        calls.append((store.now_ms, outcome))
+        news = settlement(admission(1), outcome)
+
+        def counted(snapshot: Snapshot, news: Settlement = news) -> tuple[None, Changes]:
+            draft = Draft(snapshot)
+            count(draft, IDENTITY, news)
+            return None, draft.changes()
+
+        store.apply(counted, ())
+    store.now_ms += later_ms
+    statistics = view(store).statistics
+    since = (store.now_ms // SLOT_MS - SLOTS + 1) * SLOT_MS
+    hour = (store.now_ms // PIECE - 5) * PIECE
+
+    assert statistics.since_ms == since
+    assert statistics.outcomes == Counter(outcome for at, outcome in calls if at >= since)
+    judged = [outcome for at, outcome in calls if at >= hour and outcome not in NOT_ITS_OWN]
+    assert statistics.recent_calls == len(judged)
+    assert statistics.recent_failures == sum(outcome in FAILED for outcome in judged)
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=50), st.sampled_from([0.5, 0.95]))
