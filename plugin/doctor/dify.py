@@ -25,9 +25,10 @@ class Known:
     told: bool = False
     """Whether the environment tells it; else it is a stock Dify's."""
 
-    def __str__(self) -> str:
-        """Return the number as sentences have it."""
-        return f"{self.value} ({self.setting})" if self.told else f"{self.value} (a stock Dify's {self.setting})"
+    def words(self, unit: str = "") -> str:
+        """Return the number and its unit as sentences have them, and where it is from."""
+        number = f"{self.value:,} {unit}".strip()
+        return f"{number} ({self.setting})" if self.told else f"{number} (a stock Dify's {self.setting})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def doctor_text(examined: Examined) -> str:
     by_severity = {
         severity: [each for each in examined.findings if each.severity is severity] for severity in _HEADINGS
     }
-    counts = [f"{len(found)} {_HEADINGS[severity].lower()}" for severity, found in by_severity.items()]
+    counts = [_count(severity, len(found)) for severity, found in by_severity.items()]
     sections = [f"**Ensemble, looked over:** {', '.join(counts)}."]
     for severity, found in by_severity.items():
         if found:
@@ -75,6 +75,11 @@ def doctor_variables(examined: Examined) -> dict[str, Any]:
         "limits": _limits(examined),
     }
     return {name: values[name] for name in DOCTOR_VARIABLES}
+
+
+def _count(severity: Severity, number: int) -> str:
+    words = _HEADINGS[severity].lower()
+    return f"{number} {words.removesuffix('s') if number == 1 else words}"
 
 
 def _line(finding: Finding) -> str:

@@ -24,15 +24,15 @@ def judge_times(allowed: Allowance, dify: DifyLimits) -> list[Finding]:
     findings = []
     run_s, call_s = allowed.timeout_s, dify.tool_call_s
     if run_s + TELLING_S > call_s.value:
-        text = f"A run may take {run_s:g} s, and Dify ends a tool call after {call_s} s, without an answer."
+        text = f"A run may take {run_s:g} s, and Dify ends a tool call after {call_s.words('s')}, without an answer."
         fix = f"Set timeout in limits to {max(1, call_s.value - TELLING_S)}, or raise {call_s.setting}."
         findings.append(problem(TIMEOUTS, text, fix))
     workflow_s = dify.workflow_s
     if run_s > workflow_s.value:
-        text = f"A run may take {run_s:g} s, and Dify ends a whole workflow after {workflow_s} s."
+        text = f"A run may take {run_s:g} s, and Dify ends a whole workflow after {workflow_s.words('s')}."
         findings.append(warning(TIMEOUTS, text, f"Raise {workflow_s.setting}, or lower timeout in limits."))
     if not findings:
-        text = f"A run may take {run_s:g} s; Dify gives a tool call {call_s} s, and a workflow {workflow_s} s."
+        text = f"A run may take {run_s:g} s; Dify gives a tool call {call_s.words('s')}, a workflow {workflow_s.words('s')}."
         findings.append(ok(TIMEOUTS, text))
     stream_s = dify.reverse_stream_ms.value / 1000
     longest_s = min(STEP_TIMEOUT_S, run_s)
@@ -68,10 +68,16 @@ def judge_places(credentials: Credentials, allowed: Allowance, dify: DifyLimits)
         findings.append(note(PLACES, text, "Raise Calls at one time, per Dify if Dify can take it."))
     runs = dify.streaming_runs
     text = (
-        f"From Dify 1.13 on, {runs} workflows and chatflows stream at one time, callers included; a streaming caller "
-        "whose agents stream too needs a place for each."
+        f"From Dify 1.13 on, {runs.words()} workflows and chatflows stream at one time, callers included; a "
+        "streaming caller whose agents stream too needs a place for each."
     )
-    findings.append(note(PLACES, text, f"Leave stream out of plans' steps, or raise {runs.setting} in Dify."))
+    findings.append(
+        note(
+            PLACES,
+            text,
+            f"Leave stream out of plans' steps, or raise {runs.setting} in Dify; before 1.14 a stock one has 1.",
+        )
+    )
     return findings
 
 
