@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,13 +16,24 @@ from flask.testing import FlaskClient
 from sidecar.app import create_app
 from sidecar.embedded import EmbeddedStore
 from sidecar.settings import Durability, Settings
-from sidecar.store.connection import Client, connect
+from sidecar.store import connection
+from sidecar.store.connection import Client
 from sidecar.store.store import Store
+from tests.sidecar import servers
+
+OTHER = {"redis6": servers.redis6, "cluster": servers.cluster}.get(os.environ.get(servers.VARIABLE, ""))
+"""Another server than the embedded one, where the environment asks for it."""
+if OTHER is servers.cluster:
+    servers.use_cluster_clients()
 
 
 @pytest.fixture(scope="session")
-def valkey() -> Iterator[EmbeddedStore]:
-    """A real server on a private socket."""
+def valkey() -> Iterator[EmbeddedStore | servers.Server]:
+    """A real server on a private socket, or the one the environment names."""
+    if OTHER is not None:
+        with OTHER() as other:
+            yield other
+        return
     with tempfile.TemporaryDirectory(prefix="ens-") as folder:
         server = EmbeddedStore(Path(folder) / "store", Durability.EVERYSEC)
         server.start()
@@ -32,7 +44,7 @@ def valkey() -> Iterator[EmbeddedStore]:
 @pytest.fixture
 def redis(valkey: EmbeddedStore) -> Iterator[Client]:
     """A client of that server."""
-    client = connect(valkey.url)
+    client = connection.connect(valkey.url)
     yield client
     client.close()
 

@@ -154,7 +154,7 @@ def test_a_healthy_agents_window_is_counted_without_writing_its_breaker(
     for _ in range(60):
         call(breakers, tenant, Outcome.SUCCEEDED)
     assert not redis.exists(f"ens:{{{tenant}}}:breaker:{IDENTITY}")
-    (key,) = redis.keys(f"ens:{{{tenant}}}:window:*")
+    key = f"ens:{{{tenant}}}:window:count_based:20:{IDENTITY}"
     counts = [int(n) for field, n in redis.hgetall(key).items() if field.endswith(".calls")]
     assert sum(counts) == 20
 
