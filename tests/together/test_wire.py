@@ -104,8 +104,8 @@ def test_every_exchange_sent_twice_is_answered_twice_the_same(
         Fault("reset"),
         Fault("reset_answer", after_bytes=40),
         Fault("cut", after_bytes=40),  # inside the head
-        Fault("cut", after_bytes=300),  # inside the body
-        Fault("half_close", after_bytes=300),
+        Fault("cut", after_bytes=200),  # inside the body
+        Fault("half_close", after_bytes=200),
     ],
     ids=lambda fault: f"{fault.kind}-{fault.after_bytes}",
 )
