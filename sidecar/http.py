@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Flask, Response, g, request
+from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
@@ -136,6 +137,9 @@ def _body(ask_type: type[Ask]) -> Ask:
         )
     try:
         return ask_type.model_validate_json(request.get_data(cache=False))
+    except ParseException as error:
+        fault = Fault(field="body", problem="its chunks are not as HTTP has them", fix="Send a Content-Length instead.")
+        raise BadRequest("The body can't be read.", fault) from error
     except ValidationError as error:
         raise _invalid(error) from error
 

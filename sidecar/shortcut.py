@@ -8,11 +8,12 @@ that does not fit - is left as it came to the long way, which says what is wrong
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
 from gunicorn.util import http_date
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import TConn
 from pydantic import ValidationError
 
 from ensemble.contract.base import Answer
@@ -21,6 +22,7 @@ from ensemble.contract.exchange import Exchange
 from sidecar.auth import Tenants
 from sidecar.errors import SidecarError, Unauthorized
 from sidecar.http import Handler, problem_response
+from sidecar.patience import PatientWorker
 
 __all__ = ["SHORTCUT", "Shortcut", "ShortcutWorker", "shortcut"]
 
@@ -36,6 +38,9 @@ _KNOWN = frozenset(
     {b"host", b"authorization", b"content-type", b"content-length", b"accept", b"accept-encoding", b"user-agent"}
 )
 """Fields that change nothing about how a request is read or answered."""
+LONGEST_HEAD = 8190
+"""Bytes; as many as the long way takes in one field."""
+_CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _JSON = [("Content-Type", "application/json")]
 
 
@@ -55,17 +60,19 @@ def shortcut(tenants: Tenants, handler: Handler, most_bytes: int) -> Shortcut:
         except SidecarError as error:
             response = problem_response(error.problem())
             return response.status, response.headers.to_wsgi_list(), response.get_data()
+        except Exception:  # noqa: BLE001 -- a fault of ours; the long way meets it again, says so and logs it
+            return None
 
     return answered
 
 
-class ShortcutWorker(ThreadWorker):
-    """Gunicorn's threaded worker, which looks first whether a request may take the short way."""
+class ShortcutWorker(PatientWorker):
+    """The sidecar's threaded worker, which looks first whether a request may take the short way."""
 
     def handle(self, conn: TConn) -> Any:
         """Serve one request; return whether the connection stays open."""
         if not self._may_be_short(conn):
-            return super().handle(conn)  # type: ignore[no-untyped-call] # gunicorn is not annotated
+            return super().handle(conn)
         try:
             conn.sock.setblocking(True)
             came = conn.sock.recv(MOST_READ)
@@ -80,7 +87,7 @@ class ShortcutWorker(ThreadWorker):
             return False
         parser: Any = conn.parser
         parser.unreader.unread(came)
-        return super().handle(conn)  # type: ignore[no-untyped-call] # gunicorn is not annotated
+        return super().handle(conn)
 
     def _may_be_short(self, conn: TConn) -> bool:
         """Whether nothing about connection or worker asks for more than an answer."""
@@ -113,6 +120,8 @@ def _plain(came: bytes) -> tuple[str, bytes] | None:
     head, _, body = came.partition(b"\r\n\r\n")
     line, *lines = head.split(b"\r\n")
     if line != _REQUEST_LINE or not len(lines) == head.count(b"\n") == head.count(b"\r"):
+        return None
+    if len(head) > LONGEST_HEAD or _CONTROLS.search(head):
         return None
     fields: dict[bytes, bytes] = {}
     for each in lines:

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from redis import Redis
 
 from benchmarks.scripted import bodies
 from ensemble.contract.exchange import CloseRun, Exchange, ExchangeAnswer
@@ -145,6 +146,36 @@ def test_what_is_wrong_is_said_by_the_long_way(
     connection.send(connection.request(body, **fields))
 
     assert connection.hear()[:2] == (status, False)
+
+
+@pytest.mark.parametrize(("value", "status"), [("x\x00y", 400), ("x" * 9000, 431)])
+def test_a_field_the_servers_own_parser_refuses_is_refused(connection: Connection, value: str, status: int) -> None:
+    """Control characters, and fields that are too long."""
+    connection.send(connection.request(unknown("b" * 32), User_Agent=value))
+
+    assert connection.hear()[0] == status
+
+
+def test_a_fault_of_ours_is_said_by_the_long_way(tmp_path: Path) -> None:
+    """The connection is not just closed: there is a problem document, and a log entry."""
+    log = tmp_path / "log"
+    with SidecarProcess(tmp_path, env={"ENSEMBLE_WORKERS": "1"}, log=log) as sidecar:
+        connection = Connection(sidecar)
+        body = next(bodies(1))
+        store = Redis(unix_socket_path=str(next(tmp_path.rglob("*.sock"))))
+        try:
+            connection.send(connection.request(body))
+            connection.hear()
+            for key in store.scan_iter("*"):
+                store.delete(key)
+                store.lpush(key, "no document")
+            connection.send(connection.request(body))
+
+            assert connection.hear()[:2] == (500, False)
+            assert "/v1/exchange failed" in log.read_text()
+        finally:
+            store.close()
+            connection.close()
 
 
 def test_a_request_in_pieces_is_put_together(connection: Connection) -> None:

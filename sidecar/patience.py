@@ -1,0 +1,59 @@
+"""Gunicorn's threaded worker, made to keep its threads for whoever sends: a silent client waits outside, a slow one is left.
+
+By itself it would wait for the rest of a request for ever, and as many unfinished requests as there are threads would
+stop the whole server. They need no malice, nor a token: a paused client or a broken network leaves them behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+import time
+from typing import Any, cast
+
+from gunicorn.http.unreader import SocketUnreader
+from gunicorn.workers import gthread
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+__all__ = ["PatientWorker"]
+
+PIECE_S = 5
+"""How long a thread waits for the next piece of a request, or for a client to take the next piece of an answer."""
+REQUEST_S = 30.0
+"""How long it waits for a request as a whole."""
+
+_PIECE = struct.pack("ll", PIECE_S, 0)
+
+
+class PatientWorker(ThreadWorker):
+    """Serves clients as long as they send."""
+
+    def handle(self, conn: TConn) -> Any:
+        """Serve one request; return whether the connection stays open."""
+        if not conn.initialized:
+            if not conn.data_ready and not conn.wait_for_data(0):  # type: ignore[no-untyped-call] # gunicorn's
+                return gthread._DEFER  # noqa: SLF001 -- come again once it has sent something
+            for way in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                # The kernel's timeouts: gunicorn sets the socket's own anew for every request.
+                conn.sock.setsockopt(socket.SOL_SOCKET, way, _PIECE)
+            conn.init()  # type: ignore[no-untyped-call] # gunicorn is not annotated
+            cast(Any, conn.parser).unreader = _Patient(conn.sock)  # type: ignore[no-untyped-call] # gunicorn's
+        cast(Any, conn.parser).unreader.until = time.monotonic() + REQUEST_S
+        return super().handle(conn)  # type: ignore[no-untyped-call] # gunicorn is not annotated
+
+
+class _Patient(SocketUnreader):
+    """Reads from a client until it takes too long, which counts as if it had gone."""
+
+    until = float("inf")
+    """`time.monotonic()` when patience ends."""
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        """Return the next piece. Raises ConnectionResetError."""
+        if time.monotonic() < self.until:
+            try:
+                return super().chunk(size_hint)  # type: ignore[no-untyped-call, no-any-return] # gunicorn's
+            except BlockingIOError:
+                pass
+        raise ConnectionResetError(errno.ECONNRESET, "the client stopped sending")
