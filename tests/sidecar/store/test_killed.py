@@ -57,7 +57,8 @@ def test_killed_processes_leave_nothing_taken(valkey: Any, tenant: str) -> None:
             process.wait()
     assert killed >= SECONDS / 2
     time.sleep(1 + LEASE_MS / 1000)  # the leases of the dead end
-    Sweeper(store, [tenant], LEASE_MS).sweep()
+    while Sweeper(store, [tenant], LEASE_MS).sweep():
+        pass  # a round takes so many at a time
     assert slots.get(tenant).used.hosts == {HOST: 0}
     for name in limits:
         used = budgets.get(tenant, BudgetParams(name=name)).used
