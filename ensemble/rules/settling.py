@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from ensemble.contract.exchange import Settlement
 from ensemble.contract.results import StepResult
 from ensemble.rules import paying
@@ -12,6 +14,11 @@ from ensemble.rules.statistics import count
 from ensemble.rules.working import Working
 
 __all__ = ["settle"]
+
+MOST_TOKENS = 10**12
+MOST_PRICE = Decimal(1_000_000)
+MOST_MS = 10**12
+"""The most one attempt is taken to have used. Counters hold 64 bits; thousands of such attempts still fit."""
 
 
 def settle(work: Working, news: Settlement, where: str, defaults: Defaults, *, late: bool) -> None:
@@ -31,6 +38,7 @@ def settle(work: Working, news: Settlement, where: str, defaults: Defaults, *, l
         raise Conflict(f"{where}.step", f"{news.ticket} was admitted for {attempt.ask.step!r}", "name that step")
     if attempt.settlement is not None:
         return
+    news = _countable(news)
     taken = news.result is not None and _take(work, news.ticket, news.result, late=late)
     _tell_breaker(work, attempt, news, defaults)
     count(work.draft, attempt.ask.identity, news)
@@ -48,6 +56,18 @@ def settle(work: Working, news: Settlement, where: str, defaults: Defaults, *, l
     if news.ticket in work.run.open:
         left = {ticket: step for ticket, step in work.run.open.items() if ticket != news.ticket}
         work.run = work.run.model_copy(update={"open": left})
+
+
+def _countable(news: Settlement) -> Settlement:
+    """Return *news* with figures that counters can add up: an agent may report anything, and a commit must not break."""
+    usage = news.usage
+    tokens = None if usage.tokens is None else min(usage.tokens, MOST_TOKENS)
+    price = None if usage.price is None else min(usage.price, MOST_PRICE)
+    took_ms = min(news.took_ms, MOST_MS)
+    if (tokens, price, took_ms) == (usage.tokens, usage.price, news.took_ms):
+        return news
+    counted = usage.model_copy(update={"tokens": tokens, "price": price, "estimated": True})
+    return news.model_copy(update={"usage": counted, "took_ms": took_ms})
 
 
 def _take(work: Working, ticket: str, result: StepResult, *, late: bool) -> bool:

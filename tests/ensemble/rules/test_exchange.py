@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from ensemble.contract.budgets import BudgetView, Limits
@@ -327,3 +329,16 @@ def test_the_log_tells_who_said_what_in_order(store: StrictStore) -> None:
     )
     assert len({message.message_id for message in log}) == len(log)
     assert log == run_log(hex_id(RUN), store.hashes[run_hash(hex_id(RUN))])
+
+
+def test_absurd_figures_are_booked_at_the_most_a_counter_adds_up(store: StrictStore) -> None:
+    """What an agent reports is not ours; a commit that overflows halfway would be."""
+    ask = admission(1)
+    store.exchange(first(RUN, MINE, admit=(ask,)))
+
+    usage = Usage(tokens=10**40, price=Decimal("1e40"), currency="USD")
+    store.exchange(later(RUN, MINE, settle=(settlement(ask).model_copy(update={"usage": usage}),), close=closing()))
+
+    told = view(store)
+    assert told.budget.tokens_committed == 10**12
+    assert told.attempts[0].usage == Usage(tokens=10**12, price=Decimal(1_000_000), currency="USD", estimated=True)
