@@ -145,7 +145,8 @@ class _Engine:
         return answer
 
     def _accept(self, answer: ExchangeAnswer) -> None:
-        """Do what the ledger says."""
+        """Do what the ledger says, now that it has been told."""
+        self.scheduler.told()
         if answer.run.role in (Role.SUPERSEDED, Role.FOLLOWER):
             self._book_what_is_out()
             raise RunTakenOver(RunTakenOver.__doc__)
@@ -239,7 +240,7 @@ class _Engine:
             fail_fast=state.request.fail_fast,
             working=state.request.plan.working(),
         )
-        left = self.stop()
+        left = self.calls.end_all()
         if left:
             state.warn(f"{left} cancelled calls did not end within a second and were left behind.")
         left_out = [step.step.id for step in state.steps.values() if step.skipped is SkipReason.CONDITION]
@@ -249,6 +250,7 @@ class _Engine:
         closing = self.teller.exchange(
             {}, CloseRun(status=status, answer=answer[:ANSWER_CHARS], warnings=state.warnings)
         )
+        self.scheduler.told()
         if closing.run.role is not Role.OWNER:
             raise RunTakenOver(RunTakenOver.__doc__)
         state.say(f"run {status}")

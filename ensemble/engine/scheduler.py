@@ -31,6 +31,8 @@ class Scheduler:
         self._hosts = hosts
         self.prepared: dict[str, Call] = {}
         """What each step that is ready gives its agent."""
+        self._untold: list[str] = []
+        """The hosts of calls that have ended and whose places are not given back yet."""
         plan = state.request.plan
         self._read_by_output = {reference.head for reference in references(plan.output)}
         self._fresh: deque[StepRun] = deque(state.steps.values())
@@ -61,8 +63,19 @@ class Scheduler:
         return min(moments)
 
     def leave_place(self, step: StepRun) -> None:
-        """Give back the place at the host of *step*'s agent."""
-        self._hosts.leave(self._host(step))
+        """Give back the place at the host of *step*'s agent; after a call, once the ledger knows that it has ended.
+
+        The ledger counts the call until then: whoever got the place sooner would find no slot there, and have to wait.
+        """
+        if step.phase is Phase.RUNNING:
+            self._untold.append(self._host(step))
+        else:
+            self._hosts.leave(self._host(step))
+
+    def told(self) -> None:
+        """Give back the places of calls whose ends the ledger has been told of."""
+        while self._untold:
+            self._hosts.leave(self._untold.pop())
 
     def given(self, place: PlaceGiven) -> None:
         """Use a place that was waited for, or give it on."""
@@ -77,6 +90,7 @@ class Scheduler:
         self.step_back()
         for step in self._state.in_phase(Phase.RUNNING):
             self.leave_place(step)
+        self.told()
 
     def step_back(self) -> None:
         """Leave every queue, and the places of steps that have not been admitted; they stand in line again."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from ensemble.agents.port import Agent, Reply
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
 from ensemble.contract.results import Usage
 from ensemble.engine.book import Book
+from ensemble.engine.events import Progress
 from ensemble.engine.hosts import Hosts
 from tests.ensemble.engine.kit import Scripted, bad, chain, good, play, side_by_side, slow, stuck, team
 
@@ -124,6 +127,19 @@ class TestPatterns:
         assert len(agent.calls) == 24
         assert agent.peak == 4
         assert hosts.taken(agent.host) == 0
+
+    def test_a_place_given_on_finds_its_slot_free(self) -> None:
+        """The ledger counts a call until it is told of its end; whoever got the place before had to stand in line."""
+        hosts, book, agent = Hosts(), Book(), Scripted("a", [slow(0.01)])
+        plan = {"steps": [{"id": "one", "agent": "a"}, {"id": "two", "agent": "a", "depends_on": ["one"]}]}
+        options: dict[str, Any] = {"ledger": book, "hosts": hosts, "host_parallel": 2}
+
+        with ThreadPoolExecutor(6) as pool:
+            played = list(pool.map(lambda _: play(plan, {"a": agent}, **options), range(12)))
+
+        lines = [event.line for each in played for event in each.events if isinstance(event, Progress)]
+        assert [line for line in lines if "no_slot" in line] == []
+        assert (24, 2, 0) == (len(agent.calls), agent.peak, hosts.taken(agent.host))
 
 
 class TestFailures:
