@@ -141,7 +141,8 @@ def _checked(
     warnings: tuple[str, ...] = ()
     if strays:
         names = ", ".join(strays)
-        warnings = (f"{subject} does not declare {names}, so Dify drops it. {_listing(declared.values())}",)
+        them = "it" if len(strays) == 1 else "them"
+        warnings = (f"{subject} does not declare {names}, so Dify drops {them}. {_listing(declared.values())}",)
     return Given(query=query, inputs=inputs, warnings=warnings)
 
 

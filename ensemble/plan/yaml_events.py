@@ -216,4 +216,4 @@ def _explained(name: str, text: str, error: yaml.YAMLError) -> PlanError:
         fix = QUOTE_BRACES
     problem = getattr(error, "problem", None) or "it does not fit"
     where = f"Line {mark.line + 1}, column {mark.column + 1}"
-    return unreadable(name, f"{where} is no valid YAML ({problem}): {shortened(line.strip())}", fix)
+    return unreadable(name, f"{where} is no valid YAML ({problem}). Look near '{shortened(line.strip())}'.", fix)

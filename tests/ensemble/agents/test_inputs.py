@@ -149,7 +149,7 @@ def test_inputs_nobody_declared_are_left_out_with_a_warning() -> None:
     result = given_to("workflow", [text("x")], inputs={"x": "1", "zz": 2, "yy": 3})
 
     assert {"x": "1"} == result.inputs
-    assert result.warnings[0].startswith("market does not declare yy, zz, so Dify drops it.")
+    assert result.warnings[0].startswith("market does not declare yy, zz, so Dify drops them.")
 
 
 def test_a_text_too_long_is_said_before_sending() -> None:
