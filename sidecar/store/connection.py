@@ -158,6 +158,14 @@ def store_errors() -> Iterator[None]:
         raise _unavailable(error) from error
 
 
+_REFUSED: dict[type[RedisError], str] = {
+    OutOfMemoryError: "The store's memory is full, so nothing can be written. Give it more (maxmemory).",
+    ReadOnlyError: "The store is a replica, which can't be written to. Give the sidecar the primary's URL.",
+}
+
+
 def _unavailable(error: RedisError) -> StoreUnavailable:
+    if type(error) in _REFUSED:
+        return StoreUnavailable(_REFUSED[type(error)])
     kind = type(error).__name__.removesuffix("Error")
     return StoreUnavailable(f"The store does not answer ({kind}); ask again shortly.")

@@ -91,8 +91,27 @@ def test_a_store_out_of_memory_is_503_and_reads_go_on(own: EmbeddedStore, client
     admin: Any = connect(own.url)
     admin.config_set("maxmemory", "1")
 
-    assert client.put(VALUE, data='{"writer":"a","value":2}', headers=HEADERS).status_code == 503
+    said = client.put(VALUE, data='{"writer":"a","value":2}', headers=HEADERS)
+
+    assert said.status_code == 503
+    assert "maxmemory" in said.get_json()["detail"]
     assert client.get("/v1/runs", headers=HEADERS).status_code == 200
+
+
+def test_a_store_that_is_a_replica_is_503_until_it_is_none(own: EmbeddedStore, client: FlaskClient) -> None:
+    """It says what is wrong with the URL; a failover the other way round needs no restart."""
+    admin: Any = connect(own.url)
+    client.put(VALUE, data='{"writer":"a","value":1}', headers=HEADERS)
+    admin.replicaof("127.0.0.1", "1")
+
+    said = client.put(VALUE, data='{"writer":"a","value":2}', headers=HEADERS)
+
+    assert said.status_code == 503
+    assert "replica" in said.get_json()["detail"]
+
+    admin.replicaof("NO", "ONE")
+
+    assert client.put(VALUE, data='{"writer":"a","value":2}', headers=HEADERS).status_code == 200
 
 
 def test_a_store_that_would_forget_is_refused(own: EmbeddedStore) -> None:
