@@ -10,18 +10,15 @@ from ensemble.contract.problems import Fault
 from ensemble.contract.results import StepResult
 from ensemble.engine.events import Event, Report
 from ensemble.engine.request import RunRequest
-from ensemble.engine.run import run
 from ensemble.plan.faults import PlanError
 from ensemble.plan.reading import read_plan
-from plugin.adapters.fallback import FallbackLedger
-from plugin.adapters.greenlets import GreenletRunner
 from plugin.adapters.pools import Pools
 from plugin.aggregator_parameters import AggregatorParameters
 from plugin.casting import Caller, cast
 from plugin.credentials import Credentials
 from plugin.errors import UnknownAgent, in_words
 from plugin.limiting import allowance
-from plugin.service import LOCAL_MODE, context_for, ledger_for
+from plugin.service import LOCAL_MODE, conduct
 
 __all__ = ["Asked", "ask_agent"]
 
@@ -81,17 +78,7 @@ def ask_agent(
         limits=allowed.budget,
         warnings=(*allowed.warnings, *(() if credentials.sidecar else (LOCAL_MODE,))),
     )
-    ledger = ledger_for(credentials, pools)
-    try:
-        report = yield from run(
-            request, ledger=ledger, runner=GreenletRunner(), context=context_for(credentials, pools)
-        )
-    finally:
-        if isinstance(ledger, FallbackLedger):
-            ledger.leave()
-    if isinstance(ledger, FallbackLedger):
-        report = replace(report, warnings=(*report.warnings, *ledger.warnings))
-    return Asked(report=report)
+    return Asked(report=(yield from conduct(request, credentials, pools)))
 
 
 def _in_terms_of_the_parameter(error: PlanError) -> list[Fault]:

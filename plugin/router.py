@@ -10,7 +10,6 @@ from uuid import uuid4
 from ensemble.contract.outcomes import RunStatus
 from ensemble.engine.events import Event, Report
 from ensemble.engine.request import RunRequest
-from ensemble.engine.run import run
 from ensemble.engine.usage import total_usage
 from ensemble.plan.faults import Faults, PlanError
 from ensemble.plan.fields import Fields
@@ -21,8 +20,6 @@ from ensemble.plan.routes import Routing, read_routing
 from ensemble.plan.templates import BareWords
 from ensemble.plan.texts import Texts
 from ensemble.routing.choices import Choice
-from plugin.adapters.fallback import FallbackLedger
-from plugin.adapters.greenlets import GreenletRunner
 from plugin.adapters.pools import POOLS, Pools
 from plugin.casting import Caller
 from plugin.credentials import Credentials, read_credentials
@@ -31,7 +28,7 @@ from plugin.failing import hard_failure
 from plugin.limiting import allowance
 from plugin.router_parameters import RouterParameters, read_router_parameters
 from plugin.routing import Prepared, notes, prepared, told
-from plugin.service import LOCAL_MODE, context_for, ledger_for
+from plugin.service import LOCAL_MODE, conduct
 
 __all__ = ["RouterReport", "route"]
 
@@ -130,14 +127,4 @@ def _run(
         limits=allowed.budget,
         warnings=(*allowed.warnings, *local),
     )
-    ledger = ledger_for(credentials, pools)
-    try:
-        report = yield from run(
-            request, ledger=ledger, runner=GreenletRunner(), context=context_for(credentials, pools)
-        )
-    finally:
-        if isinstance(ledger, FallbackLedger):
-            ledger.leave()
-    if isinstance(ledger, FallbackLedger):
-        report = replace(report, warnings=(*report.warnings, *ledger.warnings))
-    return report
+    return (yield from conduct(request, credentials, pools))

@@ -26,7 +26,7 @@ from plugin.limiting import allowance
 from plugin.parameters import OrchestratorParameters, read_parameters
 from plugin.routing import notes, prepared, told
 
-__all__ = ["LOCAL_MODE", "Caller", "context_for", "ledger_for", "orchestrate", "run_request"]
+__all__ = ["LOCAL_MODE", "Caller", "conduct", "context_for", "ledger_for", "orchestrate", "run_request"]
 
 LOCAL_MODE = (
     "No sidecar is configured: the run is kept in this process only. It can't be resumed, breakers and budgets do not "
@@ -50,16 +50,32 @@ def orchestrate(
     request, chosen = _requested(read, saved, caller, pools)
     if chosen is not None:
         yield from told(chosen)
-    ledger = ledger_for(saved, pools, fail_open=read.fail_open)
+    report = yield from conduct(request, saved, pools, fail_open=read.fail_open)
+    if chosen is not None:
+        report = replace(report, warnings=(*report.warnings, *notes(chosen, report.results)))
+    return report
+
+
+def conduct(
+    request: RunRequest, credentials: Credentials, pools: Pools, *, fail_open: bool = True
+) -> Generator[Event, None, Report]:
+    """Run *request* in this process, yielding what happens; what the ledger has to say is among the report's warnings.
+
+    Raises:
+        EnsembleError: the sidecar refuses to take part, or is away and not *fail_open*.
+        EngineError: another call with the same run_key has the run.
+
+    """
+    ledger = ledger_for(credentials, pools, fail_open=fail_open)
     try:
-        report = yield from run(request, ledger=ledger, runner=GreenletRunner(), context=context_for(saved, pools))
+        report = yield from run(
+            request, ledger=ledger, runner=GreenletRunner(), context=context_for(credentials, pools)
+        )
     finally:
         if isinstance(ledger, FallbackLedger):
             ledger.leave()
     if isinstance(ledger, FallbackLedger):
         report = replace(report, warnings=(*report.warnings, *ledger.warnings))
-    if chosen is not None:
-        report = replace(report, warnings=(*report.warnings, *notes(chosen, report.results)))
     return report
 
 
