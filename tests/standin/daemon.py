@@ -43,6 +43,8 @@ class PluginProcess:
         self._handlers: dict[str, Handler] = {}
         self._tools: dict[str, parameters.DeclaredTool] = {}
         self._lock = threading.Lock()
+        # Of its own: a plugin busy writing does not read, and whoever reads what it writes needs the other lock.
+        self._sending = threading.Lock()
         self._ready = threading.Event()
         self._stderr: list[str] = []
         self.manifest: dict[str, Any] = {}
@@ -200,7 +202,7 @@ class PluginProcess:
 
     def _send(self, line: Mapping[str, Any]) -> None:
         try:
-            with self._lock:
+            with self._sending:
                 self._stdin.write(json.dumps(line).encode() + b"\n")
                 self._stdin.flush()
         except (BrokenPipeError, ValueError) as error:

@@ -48,6 +48,15 @@ def test_messages_become_the_outputs_of_a_tool_node(plugin: PluginProcess) -> No
     assert result.files[0].meta["mime_type"] == "text/plain"
 
 
+def test_long_requests_and_long_answers_pass_each_other(plugin: PluginProcess) -> None:
+    """A plugin that writes does not read; the harness goes on reading while it can't write."""
+    answers = [plugin.invoke("act", {"do": "big", "value": "3000000"}, GOOD) for _ in range(4)]
+    requests = [plugin.invoke("act", {"do": "echo", "value": "x" * 300_000}, GOOD) for _ in range(8)]
+
+    assert {len(call.result().text) for call in answers} == {3_000_000}
+    assert {len(call.result().json[0]["value"]) for call in requests} == {300_000}
+
+
 def test_messages_can_be_read_while_the_tool_works(plugin: PluginProcess) -> None:
     """Iteration gives a message when it arrives, before the call ends."""
     call = plugin.invoke("act", {"do": "wait", "value": "0.2"}, GOOD)
