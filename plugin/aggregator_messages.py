@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import closing
 from typing import Any
 
 from ensemble.aggregate.results import Result
 from ensemble.contract.plain import plain
-from ensemble.engine.events import Event, Progress
+from ensemble.engine.events import Event
 from plugin.aggregating import Aggregated
-from plugin.messages import Messenger
+from plugin.messages import Messenger, progress
 from plugin.outputs import usage_entry
 from plugin.sizing import fitted, pieces
 
@@ -21,26 +20,11 @@ AGGREGATOR_VARIABLES = (
     "trace_id", "run_id",
 )  # fmt: skip
 """Every variable sent at the end; *progress* is streamed before."""
-_LINE_CHARS = 4096
 
 
 def aggregator_messages[M](tool: Messenger[M], events: Generator[Event, None, Aggregated]) -> Generator[M]:
     """Yield what the workflow sees: progress while an agent is asked, then the text, then every variable."""
-    told = ""
-    made = None
-    with closing(events):  # whoever stops listening stops the run
-        while made is None:
-            try:
-                event = next(events)
-            except StopIteration as end:
-                made = end.value
-            else:
-                if isinstance(event, Progress):  # the answer's own text is shortened to the limit before it is sent
-                    told = f"{plain(event.line)[:_LINE_CHARS]}\n"
-                    yield tool.create_stream_variable_message("progress", told)
-    if not told:
-        # A declared variable that is never sent reads as null.
-        yield tool.create_stream_variable_message("progress", "")
+    made = yield from progress(tool, events)  # an agent's own text is shortened to the limit before it is sent
     yield from (tool.create_text_message(piece) for piece in pieces(plain(made.text)))
     for name, value in aggregator_variables(made).items():
         yield tool.create_variable_message(name, value)

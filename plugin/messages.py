@@ -10,15 +10,16 @@ from typing import Any, Protocol
 from pydantic_core import to_json
 
 from ensemble.contract.plain import plain
-from ensemble.engine.events import AnswerText, Event, Report
+from ensemble.engine.events import AnswerText, Event, Progress, Report
 from plugin.failing import hard_failure
 from plugin.outputs import answer_text, too_long, variables
 from plugin.sizing import pieces
 from plugin.whole import MAX_FILE_BYTES, Keep, document, file_name
 
-__all__ = ["Messenger", "messages"]
+__all__ = ["LINE_CHARS", "Messenger", "messages", "progress"]
 
-_LINE_CHARS = 4096
+LINE_CHARS = 4096
+"""Of one line of *progress*."""
 
 
 class Messenger[M](Protocol):
@@ -63,7 +64,7 @@ def messages[M](tool: Messenger[M], events: Generator[Event, None, Report], keep
                     streamed += text
                     yield from _streamed(tool, "answer", text)
                 else:
-                    told = f"{plain(event.line)[:_LINE_CHARS]}\n"
+                    told = f"{plain(event.line)[:LINE_CHARS]}\n"
                     yield tool.create_stream_variable_message("progress", told)
     if not told:
         # A declared variable that is never sent reads as null.
@@ -81,6 +82,24 @@ def messages[M](tool: Messenger[M], events: Generator[Event, None, Report], keep
             yield tool.create_blob_message(file, meta)
     for name, value in variables(report, where).items():
         yield tool.create_variable_message(name, value)
+
+
+def progress[M, R](tool: Messenger[M], events: Generator[Event, None, R]) -> Generator[M, None, R]:
+    """Stream what happens as *progress*, but no agent's own text; return what the *events* end with."""
+    told = False
+    with closing(events):  # whoever stops listening stops the run
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as end:
+                if not told:
+                    # A declared variable that is never sent reads as null.
+                    yield tool.create_stream_variable_message("progress", "")
+                made: R = end.value
+                return made
+            if isinstance(event, Progress):
+                told = True
+                yield tool.create_stream_variable_message("progress", f"{plain(event.line)[:LINE_CHARS]}\n")
 
 
 def _streamed[M](tool: Messenger[M], name: str, text: str, *, at_least_once: bool = False) -> Generator[M]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import closing
 from typing import Any
 
 from ensemble.contract.plain import plain
-from ensemble.engine.events import Event, Progress
-from plugin.messages import Messenger
+from ensemble.engine.events import Event
+from plugin.messages import LINE_CHARS, Messenger, progress
 from plugin.outputs import answer_text, error_entry, result_entry, usage_entry
 from plugin.router import RouterReport
 from plugin.sizing import fitted, pieces
@@ -20,7 +19,6 @@ ROUTER_VARIABLES = (
     "warnings", "trace_id", "run_id",
 )  # fmt: skip
 """Every variable sent at the end; *progress* is streamed before."""
-_LINE_CHARS = 4096
 _ANSWER_CHARS = 64 * 1024
 
 
@@ -29,21 +27,7 @@ def router_messages[M](tool: Messenger[M], events: Generator[Event, None, Router
 
     The text is the answer of the route's agents, or the route's name where nobody was called.
     """
-    told = ""
-    made = None
-    with closing(events):  # whoever stops listening stops the run
-        while made is None:
-            try:
-                event = next(events)
-            except StopIteration as end:
-                made = end.value
-            else:
-                if isinstance(event, Progress):
-                    told = f"{plain(event.line)[:_LINE_CHARS]}\n"
-                    yield tool.create_stream_variable_message("progress", told)
-    if not told:
-        # A declared variable that is never sent reads as null.
-        yield tool.create_stream_variable_message("progress", "")
+    made = yield from progress(tool, events)
     text = answer_text(made.report) if made.called else made.choice.route
     yield from (tool.create_text_message(piece) for piece in pieces(plain(text)))
     for name, value in router_variables(made).items():
@@ -61,7 +45,7 @@ def router_variables(made: RouterReport) -> dict[str, Any]:
         "route": choice.route,
         "strategy": choice.by,
         "confidence": 0.0 if choice.confidence is None else choice.confidence,
-        "reason": plain(choice.reason)[:_LINE_CHARS],
+        "reason": plain(choice.reason)[:LINE_CHARS],
         "alternatives": fitted(plain(said["alternatives"]))[0],
         "passed_over": list(choice.passed_over),
         "answer": plain(report.answer)[:_ANSWER_CHARS] if made.called else "",
