@@ -31,6 +31,10 @@ __all__ = [
 
 _A_KEY = re.compile(r"app-[A-Za-z0-9]{16,}", re.IGNORECASE)
 """A key of Dify's, or the longer part of one; no name of an agent has so many letters without a break."""
+_UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+"""What can't be stored as text, or turns the text around it."""
+FAULTS_SHOWN = 40
+"""The most faults one failed node lists."""
 
 
 class EnsembleError(Exception):
@@ -96,8 +100,10 @@ def in_words(faults: Iterable[Fault]) -> str:
     What stands in a key's place is quoted as ``app-…``: faults quote what was typed, and somebody types a key where a
     name belongs.
     """
-    lines = (f"{fault.field}: {fault.problem}{f' {fault.fix}' if fault.fix else ''}" for fault in faults)
-    return without_keys("\n".join(lines))
+    lines = [f"{fault.field}: {fault.problem}{f' {fault.fix}' if fault.fix else ''}" for fault in faults]
+    if len(lines) > FAULTS_SHOWN:
+        lines[FAULTS_SHOWN:] = [f"And {len(lines) - FAULTS_SHOWN} more of the kind."]
+    return _UNSHOWABLE.sub("?", without_keys("\n".join(lines)))
 
 
 def without_keys(text: str) -> str:

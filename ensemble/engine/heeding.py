@@ -105,11 +105,11 @@ class Heeding:
 
     def _refused(self, step: StepRun, admission: Admission) -> None:
         """End a step the ledger won't let out; if it was tried before, what went wrong then is the better story."""
-        detail = f"refused ({admission.why}): {admission.detail}"
+        detail = f"{admission.detail} ({admission.why})"
         if step.last_error is not None:
-            message = f"{step.last_error.message} Then {detail}"[:MESSAGE_LIMIT]
+            message = f"{step.last_error.message} Then refused: {detail}"[:MESSAGE_LIMIT]
             status, error = StepStatus.FAILED, step.last_error.model_copy(update={"message": message})
         else:
             status, error = StepStatus.REFUSED, ErrorInfo(code=Outcome.REFUSED, message=detail[:MESSAGE_LIMIT])
         self._endings.end(step, status, error)
-        self._state.say(f"{step.step.id} {detail}")
+        self._state.say(f"{step.step.id} refused: {detail}")

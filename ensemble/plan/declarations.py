@@ -19,7 +19,19 @@ type Named = tuple[str, str, Any]
 """The path, the name and the spec of an agent; the spec is None where only the name is given."""
 
 FIELDS = frozenset(
-    {"app", "model", "prompt", "description", "inputs", "timeout", "retry_times", "max_tokens", "breaker", "memory", "on_uncertain"}
+    {
+        "app",
+        "model",
+        "prompt",
+        "description",
+        "inputs",
+        "timeout",
+        "retry_times",
+        "max_tokens",
+        "breaker",
+        "memory",
+        "on_uncertain",
+    }
 )
 """The fields of one agent."""
 

@@ -12,7 +12,7 @@ from ensemble.rules.working import Working
 
 __all__ = ["admit"]
 
-SLOT_WAIT_MS = 100
+SLOT_WAIT_MS = 40
 """When to ask again for a slot, for each that waits before, milliseconds."""
 LONGEST_WAIT_MS = 1_000
 

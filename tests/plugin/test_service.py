@@ -12,10 +12,11 @@ from dify_plugin.entities.tool import ToolInvokeMessage, ToolRuntime
 
 from ensemble.contract.budgets import Limits
 from ensemble.contract.outcomes import RunStatus
+from ensemble.contract.problems import Fault
 from ensemble.engine.request import RunRequest
 from plugin.adapters.pools import Pools
 from plugin.credentials import read_credentials
-from plugin.errors import BadCredentials, BadParameters, BadPlan, NoAgentSucceeded, UnknownAgent
+from plugin.errors import BadCredentials, BadParameters, BadPlan, NoAgentSucceeded, UnknownAgent, in_words
 from plugin.parameters import read_parameters
 from plugin.service import LOCAL_MODE, Caller, orchestrate, run_request
 from plugin.tools.orchestrator import OrchestratorTool
@@ -251,3 +252,13 @@ def test_the_same_run_key_is_answered_from_the_book(web: Web) -> None:
     assert second["text"] == first["text"]
     assert second["run_id"] == first["run_id"]
     assert len([asked for asked in web.asked if asked.method == "POST"]) == calls == 1
+
+
+def test_a_long_list_of_faults_is_cut_and_nothing_in_it_turns_the_text_around() -> None:
+    faults = [Fault(field=f"steps[{number}]", problem="is \u202edoog\x00.", fix="") for number in range(100)]
+
+    lines = in_words(faults).splitlines()
+
+    assert len(lines) == 41
+    assert lines[0] == "steps[0]: is ?doog?."
+    assert lines[-1] == "And 60 more of the kind."
