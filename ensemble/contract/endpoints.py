@@ -170,7 +170,13 @@ DEFINE_BUDGET = Endpoint(
 )
 FORGET_BUDGET = Endpoint("forget_budget", "DELETE", _BUDGET, BudgetParams, None, BudgetState, "Forget a named budget.")
 RESERVE_BUDGETS = Endpoint(
-    "reserve_budgets", "POST", "/v1/budgets/reservations", NoParams, ReservationAsk, Reservation, "Reserve in all or none."
+    "reserve_budgets",
+    "POST",
+    "/v1/budgets/reservations",
+    NoParams,
+    ReservationAsk,
+    Reservation,
+    "Reserve in all or none.",
 )
 SETTLE_BUDGETS = Endpoint(
     "settle_budgets",
@@ -182,7 +188,9 @@ SETTLE_BUDGETS = Endpoint(
     "What a call has really used.",
 )
 
-GET_SLOTS = Endpoint("get_slots", "GET", "/v1/slots", NoParams, None, SlotsView, "Limits of calls at one time, and use.")
+GET_SLOTS = Endpoint(
+    "get_slots", "GET", "/v1/slots", NoParams, None, SlotsView, "Limits of calls at one time, and use."
+)
 SET_SLOTS = Endpoint("set_slots", "PUT", "/v1/slots", NoParams, SlotLimits, SlotsView, "How many calls at one time.")
 
 LIST_AGENTS = Endpoint(

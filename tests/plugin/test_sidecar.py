@@ -63,7 +63,8 @@ def test_every_endpoint_has_a_method_of_its_name() -> None:
             [endpoint.params, endpoint.ask] if endpoint.in_path() or endpoint.params.model_fields else [endpoint.ask]
         )
 
-        answer = Iterator[endpoint.answer] if endpoint.streams else endpoint.answer
+        answer: Any = endpoint.answer
+        answer = Iterator[answer] if endpoint.streams else answer
         assert hints.pop("return") == answer
         assert list(hints.values()) == [each for each in wanted if each], endpoint.name
 

@@ -55,7 +55,7 @@ def cluster() -> Iterator[Server]:
             home.mkdir()
             options = ["--cluster-enabled", "yes", "--port", str(port), "--bind", "127.0.0.1"]
             nodes.enter_context(_process(str(get_binary_path()), [*options, "--save", "", "--dir", str(home)]))
-        clients = [Redis(port=port) for port in ports]
+        clients: list[Any] = [Redis(port=port) for port in ports]
         for number, client in enumerate(clients):
             _wait(client)
             first, last = number * SLOTS // NODES, (number + 1) * SLOTS // NODES - 1
@@ -78,7 +78,7 @@ def use_cluster_clients() -> None:
     connection.connect = connect
 
 
-def _whole(client: Redis) -> bool:
+def _whole(client: Any) -> bool:
     return bool(client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
 
 

@@ -12,7 +12,7 @@ from ensemble.contract.outcomes import Outcome
 from ensemble.rules import breaker as rules
 from ensemble.rules.records import Breaker
 from ensemble.rules.tripping import Counts, fewest_calls, open_ms
-from tests.ensemble.rules.tables import holds, table
+from tests.ensemble.rules.tables import cases, holds, table
 
 POLICY = BreakerPolicy(failure_threshold=3, recovery_timeout=60, success_threshold=2, half_open_probes=2)
 NOW = 1_000_000
@@ -346,14 +346,14 @@ def test_the_page_shows_what_becomes_of_a_call_and_of_its_news() -> None:
     """The tables above, in its words."""
     asked = [
         (param.id, param.values[1], "" if param.values[3] is None else f"{param.values[3]:,} ms")
-        for param in test_admission.pytestmark[0].args[1]
+        for param in cases(test_admission)
     ]
     holds("breakers.md", table(("a call asks", "answer", "retry after"), asked))
     told = [(words(before), news(outcome) + lost(before), words(after)) for before, outcome, after in TABLE]
     holds("breakers.md", table(("before", "a call ends with", "after"), told))
     rates = [
         (param.id, *(("",) * 3 if counts is None else (counts.calls, counts.failures, counts.slow)), cause or "")
-        for param in test_rates_open_a_closed_breaker.pytestmark[1].args[1]
+        for param in cases(test_rates_open_a_closed_breaker, mark=1)
         for counts, cause in [param.values]
     ]
     holds("breakers.md", table(("window", "calls", "failures", "slow", "opens by"), rates))

@@ -13,7 +13,7 @@ from ensemble.rules import budget as rules
 from ensemble.rules.budget import Account, Budget, Wish
 from ensemble.rules.fitting import fit
 from ensemble.rules.records import Amounts, Booking
-from tests.ensemble.rules.tables import holds, table
+from tests.ensemble.rules.tables import cases, holds, table
 
 YES, WAIT, NO = Decision.ADMITTED, Decision.WAIT, Decision.REFUSED
 TIMEOUT_MS = 5_000
@@ -199,13 +199,13 @@ def test_the_page_shows_what_becomes_of_an_ask() -> None:
             values[4],
             number(values[5]),
         )
-        for param in test_tokens.pytestmark[0].args[1]
+        for param in cases(test_tokens)
         for values in [param.values]
     ]
     holds("budgets.md", table(("tokens", "limit", "spent", "reserved", "declared", "answer", "reserves"), tokens))
     several = [
         (param.id, decision, number(reserved), f"{ends / 1000:g} s" if ends else "")
-        for param in test_the_same_is_reserved_in_all_accounts_or_in_none.pytestmark[0].args[1]
+        for param in cases(test_the_same_is_reserved_in_all_accounts_or_in_none)
         for decision, reserved, _, ends in [param.values[2]]
     ]
     holds("budgets.md", table(("several budgets", "answer", "tokens reserved", "retry after"), several))

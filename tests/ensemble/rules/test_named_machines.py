@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ensemble.contract.breakers import BreakerForce, BreakerPolicy, BreakerState, Forced
 from ensemble.contract.budgets import BudgetDefinition, BudgetWindow, Limits, ReservationAsk, ReservationNews
-from ensemble.contract.guarding import CallAsk, CallNews
+from ensemble.contract.guarding import CallAdmission, CallAsk, CallNews
 from ensemble.contract.outcomes import Outcome
 from ensemble.rules.addresses import breaker_at
 from ensemble.rules.guarding import admit_call, force, settle_call
@@ -27,7 +27,7 @@ CHANCE = st.randoms(use_true_random=False)
 DEFAULTS = Defaults()
 START_MS = 1_774_000_000_000
 """A few days before clocks change in Europe, and before a month ends."""
-RATES = {
+RATES: dict[str, Any] = {
     "failure_threshold": 1000, "recovery_timeout": 5, "success_threshold": 1, "minimum_number_of_calls": 3,
     "failure_rate_threshold": 60, "slow_call_rate_threshold": 75, "slow_call_duration_threshold": 1,
 }  # fmt: skip
@@ -76,12 +76,16 @@ class Guarded(Virtual):
         text = self.look(lambda snapshot: snapshot.text(breaker_at("x")))
         return Breaker() if text is None else Breaker.model_validate_json(text)
 
+    @staticmethod
+    def _admit(ask: CallAsk, snapshot: Snapshot) -> tuple[CallAdmission, Changes]:
+        return admit_call(ask, ask.ticket or "", snapshot, DEFAULTS)
+
     @rule(many=st.integers(1, 9))
     def ask(self, many: int) -> None:
         for _ in range(many):
             ticket = self.ticket()
             ask = CallAsk(identity="x", ticket=ticket, breaker=self.policy)
-            if self.apply(lambda snapshot, ask=ask: admit_call(ask, ask.ticket or "", snapshot, DEFAULTS)).admitted:
+            if self.apply(partial(self._admit, ask)).admitted:
                 self.out[ticket] = self.breaker().generation
 
     @rule(

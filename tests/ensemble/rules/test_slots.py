@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ensemble.rules.slots import GONE_MS, MOST_ROUNDS, PRIORITY_MS, ROUND_MS, Standing, Waiter, line, stand
-from tests.ensemble.rules.tables import holds, table
+from tests.ensemble.rules.tables import cases, holds, table
 
 NOW = 1_000_000
 
@@ -77,13 +77,12 @@ def test_whose_turn_it_is(waiters: list[Waiter], used: dict[str, int], asker: Wa
 
 def test_the_page_shows_this_order() -> None:
     """The tables above."""
-    rows = [(p.id, " ".join(p.values[1])) for p in test_the_order_of_the_line.pytestmark[0].args[1]]
+    rows = [(p.id, " ".join(p.values[1])) for p in cases(test_the_order_of_the_line)]
     holds("slots.md", table(("in line", "served"), rows))
-    rows = [
-        (p.id, "admitted" if p.values[3].admitted else "wait", p.values[3].before)
-        for p in test_whose_turn_it_is.pytestmark[0].args[1]
+    turns = [
+        (p.id, "admitted" if p.values[3].admitted else "wait", p.values[3].before) for p in cases(test_whose_turn_it_is)
     ]
-    holds("slots.md", table(("a call asks", "answer", "before it"), rows))
+    holds("slots.md", table(("a call asks", "answer", "before it"), turns))
 
 
 class Line(RuleBasedStateMachine):
