@@ -55,7 +55,7 @@ def test_a_host_takes_so_many_calls_of_all_runs(runs: Runs, store: Store, tenant
     YES, WAIT = Decision.ADMITTED, Decision.WAIT  # noqa: N806 -- short words for a table
     assert decisions(runs, tenant, opening(1, wish(1), wish(2))) == [YES, YES]
     (told,) = runs.exchange(tenant, opening(2, wish(3))).admissions
-    assert (told.decision, told.why, told.retry_after_ms) == (WAIT, "no_slot", 100)
+    assert (told.decision, told.why, told.retry_after_ms) == (WAIT, "no_slot", 40)
     assert told.detail == "all places at http://dify.example are taken"
     assert decisions(runs, tenant, opening(3, wish(4))) == [WAIT]
     runs.exchange(tenant, later(1, settle=(ended(wish(1)),)))
