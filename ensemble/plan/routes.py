@@ -11,7 +11,7 @@ from typing import Any
 from ensemble.plan.conditions import Condition
 from ensemble.plan.faults import Faults, folded, suggestion
 from ensemble.plan.fields import Fields, at, entries, name_of
-from ensemble.plan.patterns import BadPattern, read_pattern
+from ensemble.plan.expressions import BadPattern, read_pattern
 from ensemble.plan.texts import Texts
 from ensemble.plan.when import read_when
 
@@ -24,7 +24,7 @@ MOST_WORDS = 200
 """Keywords, examples or patterns of one route."""
 LONGEST_TEXT = 2000
 MOST_WAYS_IN_ALL = 50_000
-"""Ways of all patterns together (see :mod:`ensemble.plan.patterns`)."""
+"""Ways of all patterns together (see :mod:`ensemble.plan.expressions`)."""
 THRESHOLD = 0.4
 MARGIN = 0.02
 

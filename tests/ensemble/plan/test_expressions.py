@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensemble.plan.patterns import BadPattern, read_pattern
+from ensemble.plan.expressions import BadPattern, read_pattern
 
 
 @pytest.mark.parametrize(
