@@ -56,7 +56,13 @@ class Ballot:
         return self.choices[0].weight / total if total else 0.0
 
 
-def vote(results: Sequence[Result], *, field: str = "", weights: Weights = Weights.EQUAL) -> Ballot:
+def vote(
+    results: Sequence[Result],
+    *,
+    field: str = "",
+    weights: Weights = Weights.EQUAL,
+    by_voter: Mapping[str, float] | None = None,
+) -> Ballot:
     """Return the outcome of the vote of *results*.
 
     Votes are alike if they are but for capitals, white space, and signs around them.
@@ -65,8 +71,10 @@ def vote(results: Sequence[Result], *, field: str = "", weights: Weights = Weigh
         results: The voters.
         field: Dotted path of the field to vote on; empty: the text.
         weights: What a vote weighs.
+        by_voter: How many votes some voters have, by name; the others have one.
 
     """
+    own = by_voter or {}
     said = [(result, _said(result, field)) for result in results]
     voters = [(result, value) for result, value in said if value is not None]
     known = [result.confidence for result, _ in voters if result.confidence is not None]
@@ -74,7 +82,8 @@ def vote(results: Sequence[Result], *, field: str = "", weights: Weights = Weigh
     heaps: dict[str, list[tuple[Result, Any, float]]] = {}
     for result, value in voters:
         sure = average if result.confidence is None else result.confidence
-        heaps.setdefault(_key(value), []).append((result, value, 1.0 if weights is Weights.EQUAL else sure))
+        weight = own.get(result.name, 1.0) * (1.0 if weights is Weights.EQUAL else sure)
+        heaps.setdefault(_key(value), []).append((result, value, weight))
     ranked = sorted(heaps.values(), key=lambda heap: (-_weight(heap), -max(r.confidence or 0.0 for r, _, _ in heap)))
     choices = tuple(
         Choice(value=heap[0][1], weight=_weight(heap), voters=tuple(result.name for result, _, _ in heap))

@@ -22,10 +22,15 @@ __all__ = [
     "StateKey",
     "StepId",
     "TraceId",
+    "is_part",
 ]
 
 NAME_PATTERN = r"^[\w .\-]{1,64}$"
 """Names of agents and steps: 1-64 letters of any script, digits, space, ``_ . -``."""
+
+STEP_PATTERN = r"^[\w .\-/\[\]]+$"
+"""Ids of steps: names, joined by ``/`` and with numbers in brackets where groups have made parts of them."""
+STEP_CHARS = 480
 
 TRACE_ID_PATTERN = r"^[A-Za-z0-9_\-]{1,128}$"
 """What Dify itself accepts as an external trace id."""
@@ -38,7 +43,8 @@ RunKey = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256, in hex, of everything that decides what a run does."""
 AgentName = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-StepId = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+StepId = Annotated[str, StringConstraints(pattern=STEP_PATTERN, max_length=STEP_CHARS)]
+"""A step of the plan by its name, or a part of a group, which no plan can write: ``group/part``, ``group[3]``."""
 Identity = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 """What an agent *is*, whatever it is called: ``app:<id>``, ``api:<base URL>#<key hash>``, ``model:…``, ``tool:…``."""
 
@@ -55,6 +61,11 @@ StateKey = Annotated[
     StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$"),
     AfterValidator(_survives_a_path),
 ]
+
+
+def is_part(step: str) -> bool:
+    """Return whether *step* is a part of a group rather than a step of the plan."""
+    return "/" in step or "[" in step
 
 
 class Ask(BaseModel):

@@ -1,7 +1,7 @@
 """The one call between engine and ledger: settle these attempts, admit those, open, renew or close the run on the way.
 
 Ids are the caller's, so the same ask gives the same answer. Inside one exchange things happen in this order: open, or
-check the epoch and renew the lease; attempts told late; what was reached; settlements as listed; steps that ended
+check the epoch and renew the lease; attempts told late; steps to be done again; what was reached; settlements as listed; steps that ended
 without an attempt; close; admissions as listed, each seeing what went before.
 """
 
@@ -61,7 +61,7 @@ class PlannedStep(Ask):
 
     id: StepId
     agent: AgentName
-    identity: Identity
+    identity: Identity | None = Field(default=None, description="None for a group, whose parts are called.")
     depends_on: tuple[StepId, ...] = ()
 
 
@@ -155,9 +155,14 @@ class Exchange(Ask):
         max_length=20_000,
         description="Attempts that went out while the ledger did not answer: put on record, not asked for.",
     )
+    again: tuple[StepId, ...] = Field(
+        default=(),
+        max_length=20_000,
+        description="Steps kept from an earlier owner that are done again, since what they are given has changed.",
+    )
     reached: tuple[Reached, ...] = Field(default=(), max_length=2000)
     settle: tuple[Settlement, ...] = Field(default=(), max_length=20_000)
-    ended: tuple[StepResult, ...] = Field(default=(), max_length=2000, description="Steps that ended unattempted.")
+    ended: tuple[StepResult, ...] = Field(default=(), max_length=20_000, description="Steps that ended unattempted.")
     close: CloseRun | None = None
     admit: tuple[AdmissionAsk, ...] = Field(default=(), max_length=2000, description="None together with *close*.")
     holding: tuple[HexId, ...] = Field(

@@ -135,6 +135,14 @@ class Fields:
             return None
         return number
 
+    def share(self, name: str, high: float) -> float | None:
+        """Return a number from 0 to *high*."""
+        return self._number(name, 0, high, "a number")
+
+    def given(self) -> Mapping[str, Any]:
+        """Return all that stands there."""
+        return self._data
+
     def breaker(self, name: str) -> BreakerPolicy | None:
         """Return a breaker's policy; its fields and bounds are the contract's."""
         value = self.take(name)

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from ensemble.plan.conditions import AllOf, AnyOf, Chosen, Comparison, Condition
+from ensemble.plan.groups import ForEach, Group, Loop, Managed, Nested, Race, Vote, steps_within
 from ensemble.plan.model import Plan, Step
 from ensemble.plan.templates import Template
 
@@ -44,6 +45,8 @@ def fingerprint(plan: Plan, *, task: str, inputs: Mapping[str, Any], user: str, 
 
 
 def _step(plan: Plan, step: Step, identities: Mapping[str, str]) -> dict[str, Any]:
+    if step.group is not None:
+        return _group(plan, step, step.group, identities)
     spec = plan.spec(step)
     return {
         "id": step.id,
@@ -59,6 +62,40 @@ def _step(plan: Plan, step: Step, identities: Mapping[str, str]) -> dict[str, An
         "join": [step.join.kind, step.join.n],
         "outputs": [[output.name, output.type] for output in step.outputs],
     }
+
+
+def _group(plan: Plan, step: Step, group: Group, identities: Mapping[str, str]) -> dict[str, Any]:
+    """Return all that decides what a group does; like limits, how many rounds and calls at one time does not."""
+    own: list[Any]
+    match group:
+        case ForEach():
+            own = [_value(group.items), group.join and [group.join.kind, group.join.n]]
+        case Loop():
+            own = [condition_document(group.until), group.critic is not None]
+        case Vote():
+            own = [group.on, dict(group.weights), group.by_confidence, group.agree]
+        case Race():
+            own = [condition_document(group.good)]
+        case Nested():
+            own = [_value(group.plan.output)]
+        case Managed():
+            own = _managed(group, identities)
+    return {
+        "id": step.id,
+        "depends_on": sorted(step.depends_on),
+        "when": condition_document(step.when),
+        "join": [step.join.kind, step.join.n],
+        "group": [type(group).__name__, *own],
+        "parts": [_step(plan, part, identities) for part in steps_within(group)],
+    }
+
+
+def _managed(group: Managed, identities: Mapping[str, str]) -> list[Any]:
+    team = [
+        [each.name, each.description, identities[each.name] if each.team is None else _managed(each.team, identities)]
+        for each in group.executors
+    ]
+    return [identities[group.manager], _value(group.settings.query), group.settings.carries, team]
 
 
 def _value(value: Any) -> Any:

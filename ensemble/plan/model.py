@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ensemble.contract.breakers import BreakerPolicy
 from ensemble.plan.conditions import Condition
+from ensemble.plan.groups import ForEach, Group, Loop, Managed
 from ensemble.plan.joins import Join
 from ensemble.plan.routes import Routing
 from ensemble.plan.templates import Template
@@ -86,7 +87,9 @@ class Step:
 
     id: str
     agent: str
-    """A key of the plan's agents."""
+    """A key of the plan's agents; empty for a group."""
+    group: Group | None = None
+    """What the step is made of where it calls no agent itself."""
     title: str = ""
     inputs: Mapping[str, Any] | None = None
     """The step's own inputs: templates, constants, maps and lists of them; None where it has none."""
@@ -108,6 +111,19 @@ class Step:
     stream: bool | None = None
     decides: bool = False
     """Whether it only decides which others run: its result is no part of the run's answer, nor its success."""
+
+    @property
+    def worker(self) -> str:
+        """Who works: the agent; of a group whose parts have one worker, that one, else the group's kind in a word."""
+        match self.group:
+            case None:
+                return self.agent
+            case ForEach(each=each) | Loop(each=each):
+                return each.worker
+            case Managed(manager=manager):
+                return manager
+            case _:
+                return type(self.group).__name__.lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +224,8 @@ class Plan:
     def label(self, step_id: str) -> str:
         """Return the heading of the step's answer: its agent's name, or its id where that name says too little."""
         step = self.by_id[step_id]
+        if step.group is not None:
+            return step.id
         nameless = isinstance(self.spec(step).ref, AppAgent) and step.agent == getattr(
             self.spec(step).ref, "app_id", ""
         )
@@ -227,7 +245,8 @@ class Plan:
 
     def on_uncertain(self, step: Step) -> str:
         """Return what becomes of the step if an earlier engine died while it ran: its word, its agent's, the plan's."""
-        return _first(step.on_uncertain, self.spec(step).on_uncertain, self.defaults.on_uncertain) or ON_UNCERTAIN[0]
+        agents = None if step.group is not None else self.spec(step).on_uncertain
+        return _first(step.on_uncertain, agents, self.defaults.on_uncertain) or ON_UNCERTAIN[0]
 
     def breaker(self, step: Step) -> BreakerPolicy | None:
         """Return the breaker's policy: the agent's, else the plan's default."""

@@ -11,13 +11,16 @@ from ensemble.plan.cycles import find_cycles, in_words
 from ensemble.plan.declarations import Named, named_agents, parse_agents, read_agents, read_settings, read_tools
 from ensemble.plan.faults import Faults, folded, shortened
 from ensemble.plan.fields import MAX_TOKENS, Fields, at
+from ensemble.plan.groupfields import MAX_PARALLEL
+from ensemble.plan.groups import MAX_TIERS, depth_of, size_of
 from ensemble.plan.lookup import Declaration, Directory
 from ensemble.plan.model import Defaults, Limits, OnFailure, Plan, Step
 from ensemble.plan.routes import Routing, read_routing
 from ensemble.plan.source import parse_text
 from ensemble.plan.stepfields import RawStep, raw_nodes, raw_steps, read_step
-from ensemble.plan.team import PATTERNS, routed_steps, team_steps, with_synthesizer
-from ensemble.plan.templates import BareWords, Reference, Template, references
+from ensemble.plan.team import PATTERNS, routed_steps, with_synthesizer
+from ensemble.plan.teamfields import TeamFields, check_taken
+from ensemble.plan.templates import BareWords, references
 from ensemble.plan.texts import Texts
 
 __all__ = ["MAX_STEPS", "read_plan"]
@@ -26,7 +29,6 @@ MAX_STEPS = 2000
 """The most steps of a plan, and the most agents: what one exchange with the ledger holds."""
 DEFAULT_PATTERN = "parallel"
 """Without ``depends_on`` nothing waits; a team without a pattern is no exception."""
-MAX_PARALLEL = 1000
 
 
 def read_plan(
@@ -120,11 +122,13 @@ class _Reader:
             steps, answering = self._from_routes(routing, last, directory)
         elif raws is None:
             team = self.team or listed or [(agent.path, agent.name, None) for agent in declared]
-            steps, answering = self._from_team(chosen, team, last, directory, carry_all=carry_all)
+            reader = TeamFields(root, directory, self.faults)
+            steps, answering = reader.steps(chosen, team, last, carry_all=carry_all)
         else:
             steps, answering = self._from_steps(raws, last, directory)
         self._check_cycles(steps, {raw.id: raw.fields.path for raw in raws or ()})
         self._check_outputs(steps)
+        self._check_groups(steps)
         plan = Plan(
             agents=directory.agents,
             steps=steps,
@@ -196,30 +200,8 @@ class _Reader:
             routes[route.name] = [name for name in found if name]
         steps = routed_steps(routes)
         for step in steps:
-            self._check_taken(step.agent)
+            check_taken(step.agent, self.faults)
         last = directory.find(synthesizer, "synthesizer") if synthesizer else None
-        return with_synthesizer(steps, last, tuple(step.id for step in steps)) if last else (steps, None)
-
-    def _check_taken(self, name: str) -> None:
-        if folded(name) in {"start", "task"}:
-            fix = "Declare it under another name: agents: {other: " + name + "}."
-            self.faults.add("agents", f"The name '{name}' is taken: it means the run's own.", fix)
-
-    def _from_team(
-        self, pattern: str, team: list[Named], synthesizer: str, directory: Directory, *, carry_all: bool
-    ) -> tuple[tuple[Step, ...], str | None]:
-        if pattern == "dag":
-            fix = "Write steps: [{id: ..., agent: ..., depends_on: [...]}], or take another pattern."
-            self.faults.add("pattern", "'dag' needs a plan with steps.", fix)
-        names = [directory.find(word, path) or word for path, word, _ in team]
-        last = directory.find(synthesizer, "synthesizer") if synthesizer else None
-        names = [name for name in names if last is None or folded(name) != folded(last)]
-        for name in {*names, *filter(None, [last])}:
-            self._check_taken(name)
-        if not names:
-            fix = "Name them: agents: [market, tech]."
-            self.faults.add("agents", "There is no agent to run." + " Only the synthesizer." * bool(last), fix)
-        steps = team_steps(pattern, names, carry_all=carry_all)
         return with_synthesizer(steps, last, tuple(step.id for step in steps)) if last else (steps, None)
 
     def _from_steps(
@@ -244,6 +226,14 @@ class _Reader:
             fix = "Take one of these out of depends_on, or out of the texts that refer to it."
             self.faults.add(at(paths.get(cycle[0], ""), "depends_on"), f"A circle: {in_words(cycle)}.", fix)
 
+    def _check_groups(self, steps: tuple[Step, ...]) -> None:
+        """Bound what stands inside of steps."""
+        if max(map(depth_of, steps), default=0) > MAX_TIERS:
+            fix = f"Groups stand at most {MAX_TIERS} deep inside each other."
+            self.faults.add("steps", "Its groups stand too deep inside each other.", fix)
+        elif sum(map(size_of, steps)) > MAX_STEPS:
+            self.faults.add("steps", "There are too many steps, those of groups included.", f"At most {MAX_STEPS}.")
+
     def _check_outputs(self, steps: tuple[Step, ...]) -> None:
         """Warn where a step reads an output that another one does not declare, though it declares some."""
         declared = {step.id: {output.name for output in step.outputs} for step in steps if step.outputs}
@@ -259,13 +249,7 @@ class _Reader:
         if data is None:
             return None
         ids = dict.fromkeys(step.id for step in steps)
-        if isinstance(data, str) and data.strip() in ids:
-            return Template((Reference(data.strip()),))
-        found = len(self.faults.found)
-        output = self._texts(ids, self.plan_typed).value(data, "output")
-        if not references(output) and len(self.faults.found) == found:
-            self.faults.add("output", "It refers to no step.", 'Write such as output: "{{ step.output }}".')
-        return output
+        return self._texts(ids, self.plan_typed).answer(data, "output", ids)
 
     def _limits(self) -> Limits:
         """Read ``limits``; each may stand at the top of the plan as well."""

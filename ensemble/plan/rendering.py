@@ -26,6 +26,8 @@ class Scope:
     """The run's inputs."""
     steps: Mapping[str, StepResult] = field(default_factory=dict)
     """Results by step id, of the steps that have ended."""
+    local: Mapping[str, Any] = field(default_factory=dict)
+    """What words such as ``item`` mean here; they come before steps of the same name."""
 
 
 class UnknownOutput(Exception):  # noqa: N818 - named for what the reader of the output finds
@@ -69,6 +71,8 @@ def resolve(reference: Reference, scope: Scope) -> tuple[Any, str | None]:
         return scope.task, None
     if reference.head == START:
         return _run_input(reference, scope.inputs)
+    if reference.head in scope.local:
+        return _local(reference, scope.local[reference.head])
     result = scope.steps.get(reference.head)
     if result is None or result.status is not StepStatus.SUCCEEDED:
         if reference.path in {("status",), ("error",)} and result is not None:
@@ -112,18 +116,30 @@ def _run_input(reference: Reference, inputs: Mapping[str, Any]) -> tuple[Any, st
     return value, None
 
 
+def _local(reference: Reference, value: Any) -> tuple[Any, str | None]:
+    """Return what stands in a value of this place only, such as an item of a list."""
+    return (None if value is None else _walked(reference, value, "", reference.path)), None
+
+
 def _output(reference: Reference, result: StepResult) -> Any:
     if not reference.path:
         return result.text
-    name, deeper = reference.path[0], reference.path[1:]
-    value = _named(str(name), reference.head, result)
-    walked = str(name)
-    for part in deeper:
+    name = str(reference.path[0])
+    return _walked(reference, _named(name, reference.head, result), name, reference.path[1:])
+
+
+def _walked(reference: Reference, value: Any, walked: str, path: Sequence[str | int]) -> Any:
+    """Return what *path* leads to from *value*, which the names in *walked* have led to.
+
+    Raises:
+        UnknownOutput: there is no such thing.
+
+    """
+    for part in path:
         found = _entered(value, part)
         if found is None:
-            raise UnknownOutput(
-                reference.head, f"{walked}{_step(part)}", [f"{walked}{_step(key)}" for key in _keys(value)]
-            )
+            names = [f"{walked}{_step(key)}".removeprefix(".") for key in _keys(value)]
+            raise UnknownOutput(reference.head, f"{walked}{_step(part)}".removeprefix("."), names)
         value, walked = found[0], f"{walked}{_step(part)}"
     return value
 

@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Any
 
 from ensemble.plan.conditions import Condition
+from ensemble.plan.expressions import BadPattern, read_pattern
 from ensemble.plan.faults import Faults, folded, suggestion
 from ensemble.plan.fields import Fields, at, entries, name_of
-from ensemble.plan.expressions import BadPattern, read_pattern
 from ensemble.plan.texts import Texts
 from ensemble.plan.when import read_when
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +10,9 @@ from ensemble.plan.conditions import Condition, condition_references
 from ensemble.plan.declarations import read_settings
 from ensemble.plan.faults import Faults, folded, suggestion
 from ensemble.plan.fields import Fields, at, entries, name_of
-from ensemble.plan.joins import Join, JoinKind
+from ensemble.plan.groupfields import BODIES, GroupFields
+from ensemble.plan.groups import group_references
+from ensemble.plan.joinfields import read_join
 from ensemble.plan.lookup import Directory
 from ensemble.plan.model import Output, Step
 from ensemble.plan.templates import START, TASK, references
@@ -25,8 +26,6 @@ OUTPUT_TYPES = (
     "array[object]", "array[any]", "array[file]", "file", "files", "any", "secret",
 )  # fmt: skip
 """The types Dify knows for a variable."""
-
-_QUORUM = re.compile(r"quorum\s*[(:= ]\s*([0-9]{1,6})\s*\)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +43,17 @@ class RawStep:
     """Its other fields."""
 
 
-def raw_steps(data: Any, faults: Faults) -> list[RawStep]:
+def raw_steps(data: Any, faults: Faults, where: str = "steps") -> list[RawStep]:
     """Return the entries of ``steps``. Without an id, a step is called like its agent; without an agent, like its id."""
     found = []
-    for path, item in _listed(data, "steps", faults):
+    for path, item in _listed(data, where, faults):
         fields = Fields(item, path, faults)
         step_id, agent = fields.name("id"), fields.name("agent")
         if not fields.has("id") and not fields.has("agent"):
             faults.add(at(path, "id"), "The step has no id.", "Write {id: ..., agent: ...}.")
-        where = at(path, "agent" if agent else "id")
-        found.append(RawStep(step_id or agent or path, agent or step_id, where, path, fields))
+        named = at(path, "agent" if agent else "id")
+        called = agent if _is_group(fields) else agent or step_id
+        found.append(RawStep(step_id or agent or path, called, named, path, fields))
     return _unique(found, faults)
 
 
@@ -73,7 +73,7 @@ def raw_nodes(data: Any, faults: Faults) -> list[RawStep]:
         if node_id is None and not outer.has("id"):
             faults.add(at(path, "id"), "The node has no id.", "Write id: and a name.")
         where = at(config_path, "app_id") if word else at(path, "id")
-        agent: str | None = word or node_id
+        agent: str | None = word or (None if _is_group(fields) else node_id)
         if fields.has("agent_config") and not word:
             faults.add(at(config_path, "app_id"), "It is missing.", "Name the app, or leave agent_config out.")
             agent = None
@@ -87,27 +87,45 @@ def read_step(raw: RawStep, ids: Collection[str], directory: Directory, texts: T
     when_path = fields.at("when")
     condition = fields.take("when")
     when = None if condition is None else read_when(condition, when_path, texts)
-    inputs = _inputs(fields, texts)
-    query = texts.text(fields.text("query"), fields.at("query")) or None
+    groups = GroupFields(fields, directory, texts)
+    inputs = _inputs(fields, groups.texts)
+    query = groups.texts.text(fields.text("query"), fields.at("query")) or None
     explicit = _depends_on(fields, ids, texts.faults)
-    depends_on = tuple(dict.fromkeys((*explicit, *_implied(inputs, query, when, ids))))
-    settings = read_settings(fields)
-    step = Step(
+    leaf = Step(
         id=raw.id,
         agent=(raw.agent and directory.find(raw.agent, raw.agent_path)) or "",
-        title=fields.text("title"),
         inputs=inputs,
         query=query,
-        depends_on=depends_on,
         carries=explicit if inputs is None and query is None else (),
-        when=when,
-        join=_join(fields, len(depends_on), texts.faults),
         outputs=_outputs(fields, texts.faults),
         stream=fields.flag("stream"),
-        **settings,
+        **read_settings(fields),
+    )
+    around = groups.around(leaf, lambda data, path, words: _nested(data, path, words, directory))
+    depends_on = tuple(dict.fromkeys((*explicit, *_implied(around, when, ids))))
+    step = replace(
+        around,
+        title=fields.text("title"),
+        depends_on=depends_on,
+        when=when,
+        join=read_join(fields, len(depends_on), texts.faults),
     )
     fields.close()
     return step
+
+
+def _is_group(fields: Fields) -> bool:
+    return any(fields.has(name) for name in BODIES)
+
+
+def _nested(data: Any, path: str, texts: Texts, directory: Directory) -> tuple[Step, ...]:
+    """Return the steps of a plan inside a step, whose texts may refer to each other and to what *texts* may."""
+    if isinstance(data, list) and not data:
+        texts.faults.add(path, "There are no steps.", "Write at least one.")
+    raws = raw_steps(data, texts.faults, path)
+    ids = dict.fromkeys(raw.id for raw in raws)
+    inner = texts.with_steps(ids)
+    return tuple(read_step(raw, ids, directory, inner) for raw in raws)
 
 
 def _listed(data: Any, name: str, faults: Faults) -> list[tuple[str, Any]]:
@@ -143,8 +161,10 @@ def _depends_on(fields: Fields, ids: Collection[str], faults: Faults) -> tuple[s
     return tuple(dict.fromkeys(found))
 
 
-def _implied(inputs: Any, query: Any, when: Condition | None, ids: Collection[str]) -> list[str]:
-    found = (*references(inputs), *references(query), *condition_references(when))
+def _implied(step: Step, when: Condition | None, ids: Collection[str]) -> list[str]:
+    """Return the steps that texts of *step*, and of all it is made of, refer to."""
+    own = (*references(step.inputs), *references(step.query))
+    found = (*own, *condition_references(when), *(() if step.group is None else group_references(step.group)))
     return [reference.head for reference in found if reference.head in ids]
 
 
@@ -187,27 +207,3 @@ def _outputs(fields: Fields, faults: Faults) -> tuple[Output, ...]:
         else:
             faults.add(at(where, "name"), "It is missing.", "Name the output as the app does.")
     return tuple(found)
-
-
-def _join(fields: Fields, dependencies: int, faults: Faults) -> Join:
-    """Read ``join``: a word, ``quorum(2)`` or ``{quorum: 2}``."""
-    data, path = fields.take("join"), fields.at("join")
-    if data is None:
-        return Join()
-    if isinstance(data, Mapping):
-        inner = Fields(data, path, faults)
-        n = inner.whole("quorum", 1, 10_000)
-        inner.close()
-        join = Join(JoinKind.QUORUM, n) if n else None
-    else:
-        word = str(data).strip().lower()
-        match = _QUORUM.fullmatch(word)
-        plain = [kind for kind in JoinKind if kind is not JoinKind.QUORUM and kind.value == word]
-        join = Join(JoinKind.QUORUM, int(match[1])) if match else Join(plain[0]) if plain else None
-    if join is None or join.n < 1:
-        faults.add(path, f"'{data}' is no join.", "There are: all_success, all_done, any, quorum(2).")
-        return Join()
-    if join.kind is JoinKind.QUORUM and join.n > dependencies:
-        problem = f"A quorum of {join.n} can't be met: the step waits for {dependencies}."
-        faults.add(path, problem, f"Write a number up to {dependencies}." if dependencies else "Add depends_on.")
-    return join

@@ -8,12 +8,15 @@ from itertools import count
 
 from ensemble.plan.conditions import Chosen
 from ensemble.plan.faults import folded
+from ensemble.plan.groups import CRITIC, Loop, Race, Vote
 from ensemble.plan.joins import Join, JoinKind
 from ensemble.plan.model import Step
 
-__all__ = ["PATTERNS", "free_id", "routed_steps", "team_steps", "with_synthesizer"]
+__all__ = [
+    "PATTERNS", "choosing_step", "free_id", "looping_step", "routed_steps", "team_steps", "with_synthesizer",
+]  # fmt: skip
 
-PATTERNS = ("sequential", "parallel", "routing", "dag")
+PATTERNS = ("sequential", "parallel", "hierarchical", "loop", "vote", "race", "routing", "dag")
 """How a team can work; ``routing``: a router says who does, ``dag``: as its steps say."""
 
 
@@ -34,6 +37,21 @@ def team_steps(pattern: str, team: Sequence[str], *, carry_all: bool) -> tuple[S
         taken.add(folded(step.id))
         steps.append(step)
     return tuple(steps)
+
+
+def choosing_step(pattern: str, team: Sequence[str]) -> Step:
+    """Return the one step of a *vote* or *race* between the agents of *team*, named like the pattern."""
+    parts: list[Step] = []
+    for agent in team:
+        parts.append(Step(id=free_id(agent, {folded(part.id) for part in parts}), agent=agent))
+    group: Vote | Race = Vote(parts=tuple(parts)) if pattern == "vote" else Race(parts=tuple(parts))
+    return Step(id=pattern, agent="", group=group)
+
+
+def looping_step(maker: str, critic: str, rounds: int) -> Step:
+    """Return the one step in which *critic* looks at *maker*'s answers until nothing has to change."""
+    each, judge = Step(id=maker, agent=maker), Step(id=CRITIC, agent=critic)
+    return Step(id=maker, agent="", group=Loop(each=each, critic=judge, max_rounds=rounds))
 
 
 def routed_steps(routes: Mapping[str, Sequence[str]]) -> tuple[Step, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ensemble.plan.faults import Faults, suggestion
 from ensemble.plan.fields import at
-from ensemble.plan.templates import START, TASK, BareWords, BrokenTemplate, Reference, Template, parse
+from ensemble.plan.templates import START, TASK, BareWords, BrokenTemplate, Reference, Template, parse, references
 
 __all__ = ["Texts"]
 
@@ -27,7 +27,18 @@ class Texts:
     """Whether anything that came the same way still has braces; then bare words are words."""
     refusal: str = ""
     """Why no step may be referred to here; empty where steps may be."""
+    local: frozenset[str] = frozenset()
+    """Words that mean something here only, such as ``item``."""
     _seen: set[str] = field(default_factory=set)
+
+    def within(self, local: Collection[str]) -> Texts:
+        """Return the reader of texts in which the words *local* mean something as well."""
+        return replace(self, local=self.local.union(local))
+
+    def with_steps(self, steps: Collection[str]) -> Texts:
+        """Return the reader of texts that may refer to *steps* as well."""
+        words = BareWords(dict.fromkeys((*self.words.steps, *steps)), self.words.inputs)
+        return replace(self, words=words)
 
     def value(self, value: Any, path: str) -> Any:
         """Return *value* with every text in its maps and lists read as a template."""
@@ -60,8 +71,18 @@ class Texts:
                 self._warn_of_words(part, path)
         return template
 
+    def answer(self, data: Any, path: str, ids: Collection[str]) -> Any:
+        """Return the template of an answer: a step's id, or a text, map or list that refers to at least one step."""
+        if isinstance(data, str) and data.strip() in ids:
+            return Template((Reference(data.strip()),))
+        found = len(self.faults.found)
+        output = self.value(data, path)
+        if not references(output) and len(self.faults.found) == found:
+            self.faults.add(path, "It refers to no step.", 'Write such as output: "{{ step.output }}".')
+        return output
+
     def _check(self, reference: Reference, path: str) -> None:
-        if reference.head in {START, TASK}:
+        if reference.head in {START, TASK} or reference.head in self.local:
             return
         if self.refusal:
             self.faults.add(path, f"{{{{ {reference} }}}} refers to a step.", self.refusal)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from ensemble.contract import endpoints
-from ensemble.contract.base import Answer, Ask
+from ensemble.contract.base import Answer, Ask, is_part
 from ensemble.contract.exchange import AdmissionAsk, Exchange, OpenRun, PlannedStep, Settlement
 from ensemble.contract.messages import AgentMessage, MessageType
 from ensemble.contract.outcomes import Outcome, StepStatus
@@ -93,10 +93,19 @@ class TestBodies:
         with pytest.raises(ValidationError):
             message().task_id = "other"  # type: ignore[misc]  # that is the point
 
-    @pytest.mark.parametrize("name", ["a" * 65, "", "a/b", "a\nb", "a\tb", "né!"])
+    @pytest.mark.parametrize("name", ["a" * 65, "", "a/b", "a[1]", "a\nb", "a\tb", "né!"])
     def test_names_no_plan_can_have_are_refused(self, name: str) -> None:
         with pytest.raises(ValidationError):
-            PlannedStep(id=name, agent="a", identity="i")
+            PlannedStep(id="a", agent=name, identity="i")
+
+    @pytest.mark.parametrize("step", ["a" * 481, "", "a\nb", "a\tb", "né!"])
+    def test_ids_no_step_can_have_are_refused(self, step: str) -> None:
+        with pytest.raises(ValidationError):
+            PlannedStep(id=step, agent="a", identity="i")
+
+    @pytest.mark.parametrize(("step", "part"), [("a", False), ("a.b", False), ("a/b", True), ("a[1]", True)])
+    def test_parts_of_groups_are_known_by_their_ids(self, step: str, *, part: bool) -> None:
+        assert is_part(PlannedStep(id=step, agent="a", identity="i").id) is part
 
     @pytest.mark.parametrize("name", ["a", "市场 调研", "Größe_1.2-b", "مساعد", "a" * 64])
     def test_names_of_any_script_are_taken(self, name: str) -> None:

@@ -258,7 +258,7 @@ ONE = {"id": "a", "agent": "market"}
         ({"steps": [{**ONE, "retry_times": 1.5}]}, [("steps[0].retry_times", "1.5 is no whole number.")]),
         ({"steps": [{**ONE, "retry_times": -1}]}, [("steps[0].retry_times", "-1 is out of bounds.")]),
         ({"steps": [{**ONE, "stream": "maybe"}]}, [("steps[0].stream", "'maybe' is neither true nor false.")]),
-        ({"steps": [{**ONE, "for_each": "x"}]}, [("steps[0].for_each", "There is no such field.")]),
+        ({"steps": [{**ONE, "for_all": "x"}]}, [("steps[0].for_all", "There is no such field.")]),
         ({"steps": [{**ONE, "join": "most"}]}, [("steps[0].join", "'most' is no join.")]),
         (
             {"steps": [{**ONE, "join": "quorum(2)"}]},

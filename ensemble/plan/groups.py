@@ -1,0 +1,202 @@
+"""Steps made of other steps: once for each item, round after round, by vote, as a race, a plan of its own, or managed.
+
+A *group* calls nobody. Its *parts* are steps that come into being while the run runs; ``ensemble.patterns`` says which
+and when, and makes one result of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ensemble.plan.conditions import Condition, condition_references
+from ensemble.plan.joins import Join, JoinKind
+from ensemble.plan.templates import Reference, references
+
+if TYPE_CHECKING:
+    from ensemble.plan.model import Plan, Step
+
+__all__ = [
+    "ALL_DONE",
+    "ANSWER",
+    "APPROVED",
+    "CRITIC",
+    "INDEX",
+    "ITEM",
+    "MAX_ITEMS",
+    "MAX_TIERS",
+    "ROUND",
+    "Executor",
+    "ForEach",
+    "Group",
+    "Loop",
+    "Managed",
+    "Nested",
+    "Race",
+    "Vote",
+    "depth_of",
+    "group_references",
+    "size_of",
+    "steps_within",
+]
+
+ITEM, INDEX = "item", "index"
+"""What texts of a *for_each* step call the item and its place, from 0."""
+ANSWER, CRITIC, ROUND = "answer", "critic", "round"
+"""What texts of a *loop* call the newest answer, what the critic said of it, and which round it is, from 1; conditions
+of a *race* call an answer the same."""
+MAX_TIERS = 8
+"""How deep groups may stand inside each other."""
+MAX_ITEMS = 10_000
+"""The most items of one *for_each*."""
+ALL_DONE = Join(JoinKind.ALL_DONE)
+"""As the join of a *for_each*: one item has to succeed."""
+APPROVED = "APPROVED"
+"""What a critic begins its answer with when nothing has to change, where the loop has no condition of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForEach:
+    """The same step once for each item of a list."""
+
+    items: Any
+    """A list, or the template of one."""
+    each: Step
+    max_parallel: int | None = None
+    """Items at one time, beside the run's own limit; None: that alone."""
+    join: Join | None = None
+    """How many items have to succeed, by the rule of joins; None: one, or all where the run is *fail_fast*."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """The same step again, until its answer is good enough."""
+
+    each: Step
+    max_rounds: int
+    until: Condition | None = None
+    """Looked at after every round. None: until the critic's answer begins with :data:`APPROVED`."""
+    critic: Step | None = None
+    """Who judges every answer; the next round is given what it says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """The same question to several agents; what most of them say is the answer."""
+
+    parts: tuple[Step, ...]
+    on: str = ""
+    """The field that is voted on, dotted; empty: the text."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """By agent's name; 1 for who is not named."""
+    by_confidence: bool = False
+    """Whether a vote weighs as much as its agent is sure."""
+    agree: int | None = None
+    """As soon as so many agree it is over, and without so many there is no answer; None: all are heard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Race:
+    """The same question to several agents; the first good answer wins, and the other calls are cancelled."""
+
+    parts: tuple[Step, ...]
+    good: Condition | None = None
+    """About the answer; None: any answer is good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nested:
+    """A plan inside a plan."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executor:
+    """Somebody a manager can give tasks to: an agent, or a team with a manager of its own."""
+
+    name: str
+    description: str = ""
+    team: Managed | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Managed:
+    """A manager that splits the task, has the parts done, looks at the results, and goes on until it can answer."""
+
+    manager: str
+    """An agent's name."""
+    executors: tuple[Executor, ...]
+    max_rounds: int
+    max_tasks: int
+    """Of one round."""
+    settings: Step
+    """Whose timeouts and the like count for every call; its id and agent mean nothing."""
+
+
+type Group = ForEach | Loop | Vote | Race | Nested | Managed
+
+
+def steps_within(group: Group) -> tuple[Step, ...]:
+    """Return the steps as written that parts of *group* are made from; none of a managed one, whose manager writes them."""
+    match group:
+        case ForEach():
+            return (group.each,)
+        case Loop():
+            return (group.each, *filter(None, [group.critic]))
+        case Vote() | Race():
+            return group.parts
+        case Nested():
+            return group.plan.steps
+        case Managed():
+            return ()
+
+
+def depth_of(step: Step) -> int:
+    """Return how many groups stand inside each other in *step*, itself included; 0 for an agent's call."""
+    if step.group is None:
+        return 0
+    if isinstance(step.group, Managed):
+        return 1 + any(executor.team is not None for executor in step.group.executors)
+    return 1 + max(map(depth_of, steps_within(step.group)), default=0)
+
+
+def size_of(step: Step) -> int:
+    """Return how many steps are written in *step*, itself included."""
+    return 1 if step.group is None else 1 + sum(map(size_of, steps_within(step.group)))
+
+
+def group_references(group: Group) -> tuple[Reference, ...]:
+    """Return every reference in *group* that leads out of it."""
+    own: frozenset[str] = frozenset()
+    said: list[Reference] = []
+    match group:
+        case ForEach(items=items):
+            own = frozenset({ITEM, INDEX})
+            return (*references(items), *_leading_out(group, own))
+        case Loop(until=until):
+            own = frozenset({ANSWER, CRITIC, ROUND})
+            said = [*condition_references(until)]
+        case Race(good=condition):
+            judged = [each for each in condition_references(condition) if each.head != ANSWER]
+            return (*judged, *_leading_out(group, own))
+        case Nested(plan=plan):
+            own = frozenset(plan.by_id)
+            said = [*references(plan.output)]
+        case _:
+            pass
+    return (*(each for each in said if each.head not in own), *_leading_out(group, own))
+
+
+def _leading_out(group: Group, own: frozenset[str]) -> Iterator[Reference]:
+    for step in steps_within(group):
+        yield from (each for each in _step_references(step) if each.head not in own)
+
+
+def _step_references(step: Step) -> Iterator[Reference]:
+    yield from references(step.inputs)
+    yield from references(step.query)
+    yield from condition_references(step.when)
+    if step.group is not None:
+        yield from group_references(step.group)
