@@ -32,6 +32,7 @@ class Endings:
         self._scheduler = scheduler
         self._settling = settling
         self._streaming = streaming
+        self._groups = [step for step in state.steps.values() if step.step.group is not None]
         self._judged = 0
         """How many steps had left *pending* when it was last looked at what is still needed."""
         self.cut: RunStatus | None = None
@@ -48,6 +49,16 @@ class Endings:
         self._settling.settle(step, flight, reply, final=self.cut is not None)
         if out_of_time:
             self._time_is_up()
+        if step.parent is None:
+            self._heed_failure(step)
+
+    def heed_groups(self) -> None:
+        """See what follows for the run from groups that failed; how their parts end is the groups' business."""
+        if self._state.request.fail_fast:
+            for step in self._groups:
+                self._heed_failure(step)
+
+    def _heed_failure(self, step: StepRun) -> None:
         if self._state.request.fail_fast and step.result is not None and step.result.error is not None:
             self.cut_short(RunStatus.FAILED, f"{step.step.id} failed and on_failure is fail_fast.")
 
@@ -75,7 +86,7 @@ class Endings:
         if self._judged == self._state.phases.departures:
             return
         self._judged = self._state.phases.departures
-        for step in self._state.in_phase(Phase.READY, Phase.QUEUED, Phase.DELAYED, Phase.RUNNING):
+        for step in self._state.in_phase(Phase.READY, Phase.QUEUED, Phase.ASKING, Phase.DELAYED, Phase.RUNNING):
             if not self._scheduler.needed(step):
                 flight = step.flight
                 if flight is not None:
@@ -83,6 +94,8 @@ class Endings:
                     self._scheduler.leave_place(step)
                     self._settling.drop(step, flight)
                 else:
+                    if step.phase is Phase.ASKING:
+                        self._scheduler.leave_place(step)
                     self.end(step, StepStatus.CANCELLED, None)
                 self._state.say(f"{step.step.id} cancelled: nothing needs it any more")
 
@@ -98,6 +111,11 @@ class Endings:
             if step.phase is not Phase.DONE:
                 if step.phase is Phase.ASKING:
                     self._scheduler.leave_place(step)
+                kept = self._state.kept.pop(step.step.id, None)
+                if kept is not None:
+                    step.kept = True
+                    step.finish(kept)
+                    continue
                 self.end(step, StepStatus.CANCELLED, ErrorInfo(code=Outcome.CANCELLED, message=why))
 
     def end(self, step: StepRun, status: StepStatus, error: ErrorInfo | None) -> None:

@@ -35,6 +35,8 @@ class Report:
     answer: str
     results: tuple[StepResult, ...]
     """One per step, in the plan's order."""
+    parts: tuple[StepResult, ...] = ()
+    """One per part of a group, whose own result is among the others and tells what its parts used."""
     usage: Usage
     warnings: tuple[str, ...]
     trace_id: str
@@ -48,5 +50,5 @@ class Report:
 
     @property
     def errors(self) -> tuple[StepResult, ...]:
-        """Return the results that carry an error."""
-        return tuple(result for result in self.results if result.error is not None)
+        """Return the results that carry an error: of steps, then of parts."""
+        return tuple(result for result in (*self.results, *self.parts) if result.error is not None)

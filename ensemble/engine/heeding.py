@@ -38,8 +38,11 @@ class Heeding:
         """Do what an owner is told."""
         for result in answer.kept:
             step = self._state.steps.get(result.step)
-            if step is not None and step.phase is not Phase.DONE:
+            if step is None or step.phase is Phase.PENDING:
+                self._state.kept[result.step] = result  # it may have changed by then what the step is given
+            elif step.phase is not Phase.DONE:
                 self._keep(step, result.step)
+                step.kept = True
                 step.finish(result)
         self._uncertain.take(answer.uncertain)
         asking = {step.ticket: step for step in self._state.in_phase(Phase.ASKING)}

@@ -19,13 +19,17 @@ class Phases:
         self._members: dict[Phase, dict[str, StepRun]] = {phase: {} for phase in Phase}
         self._ended: list[StepRun] = []
         self.departures = 0
-        """How many steps have left *pending* so far."""
+        """How many steps have left *pending*, and how many groups have ended, so far."""
         self.results: dict[str, StepResult] = {}
         """The results there are, by step, in the order in which they came."""
-        for place, step in enumerate(steps):
-            self._places[step.step.id] = place
-            self._members[step.phase][step.step.id] = step
-            step.heard_by = self._moved
+        for step in steps:
+            self.add(step)
+
+    def add(self, step: StepRun) -> None:
+        """Watch one more step, which stands behind all others."""
+        self._places[step.step.id] = len(self._places)
+        self._members[step.phase][step.step.id] = step
+        step.heard_by = self._moved
 
     def members(self, *phases: Phase) -> list[StepRun]:
         """Return the steps in one of *phases*, in the plan's order."""
@@ -45,7 +49,7 @@ class Phases:
         name = step.step.id
         self._members[before].pop(name, None)
         self._members[step.phase][name] = step
-        if before is Phase.PENDING:
+        if before in {Phase.PENDING, Phase.GROUP}:
             self.departures += 1
         if step.phase is Phase.DONE:
             self._ended.append(step)

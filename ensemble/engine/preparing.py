@@ -7,6 +7,7 @@ from typing import Any
 from ensemble.agents.port import Call
 from ensemble.contract.outcomes import StepStatus
 from ensemble.engine.carrying import carry
+from ensemble.engine.homes import Home, Seen
 from ensemble.engine.state import RunState
 from ensemble.plan.conditions import evaluate
 from ensemble.plan.model import Step
@@ -15,12 +16,15 @@ from ensemble.plan.rendering import Scope, as_text, render
 __all__ = ["applies", "prepare", "scope_of"]
 
 
-def scope_of(state: RunState) -> Scope:
-    """Return what templates can see now: the task, the run's inputs and the results so far."""
-    return Scope(task=state.request.task, inputs=state.request.inputs, steps=state.by_step)
+def scope_of(state: RunState, home: Home | None = None) -> Scope:
+    """Return what templates can see now, at *home* or at the top: the task, the run's inputs, the results so far."""
+    if home is None:
+        return Scope(task=state.request.task, inputs=state.request.inputs, steps=state.by_step)
+    steps = Seen(state.by_step, home)
+    return Scope(task=home.task, inputs=state.request.inputs, steps=steps, local=home.values())
 
 
-def applies(state: RunState, step: Step) -> bool:
+def applies(state: RunState, step: Step, home: Home) -> bool:
     """Return whether *step*'s own condition holds.
 
     Raises:
@@ -29,22 +33,22 @@ def applies(state: RunState, step: Step) -> bool:
     """
     if step.when is None:
         return True
-    holds, warnings = evaluate(step.when, scope_of(state))
+    holds, warnings = evaluate(step.when, scope_of(state, home))
     state.warn(*warnings)
     return holds
 
 
-def prepare(state: RunState, step: Step) -> Call:
+def prepare(state: RunState, step: Step, home: Home) -> Call:
     """Return the call that *step* makes.
 
     Raises:
         UnknownOutput: a template reads an output its step did not give.
 
     """
-    scope = scope_of(state)
+    scope = scope_of(state, home)
     spec = state.request.plan.spec(step)
     return Call(
-        query=_query(state, step, scope),
+        query=_query(state, step, scope, home),
         inputs=None if step.inputs is None else _filled(state, dict(step.inputs), scope),
         fixed_inputs=_filled(state, dict(spec.inputs), scope),
         run_inputs=state.request.inputs,
@@ -56,15 +60,14 @@ def prepare(state: RunState, step: Step) -> Call:
     )
 
 
-def _query(state: RunState, step: Step, scope: Scope) -> str:
+def _query(state: RunState, step: Step, scope: Scope, home: Home) -> str:
     if step.query is not None:
         return as_text(_filled(state, step.query, scope))
-    plan = state.request.plan
-    given = [scope.steps[name] for name in step.carries if name in scope.steps]
-    results = [(plan.label(result.step), result.text) for result in given if result.status is StepStatus.SUCCEEDED]
+    given = [(word, scope.steps[word]) for word in step.carries if word in scope.steps]
+    results = [(home.heading(word, each), each.text) for word, each in given if each.status is StepStatus.SUCCEEDED]
     if not results:
-        return state.request.task
-    carried = carry(state.request.task, results, to=step.id, context=state.context)
+        return scope.task
+    carried = carry(scope.task, results, to=step.id, context=state.context)
     state.warn(*carried.warnings)
     return carried.text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from ensemble.contract.base import is_part
 from ensemble.contract.exchange import StoredAnswer
 from ensemble.contract.outcomes import RunStatus, StepStatus
 from ensemble.contract.results import StepResult
@@ -17,7 +18,12 @@ REPLAYED = "This answer was given before for the same run_key; nothing was spent
 
 
 def run_status(
-    results: Sequence[StepResult], *, cut: RunStatus | None, fail_fast: bool, working: Collection[str] | None = None
+    results: Sequence[StepResult],
+    *,
+    cut: RunStatus | None,
+    fail_fast: bool,
+    working: Collection[str] | None = None,
+    incomplete: bool = False,
 ) -> RunStatus:
     """Return how a run of *results* ended.
 
@@ -26,6 +32,7 @@ def run_status(
         cut: Why it was ended early, if it was.
         fail_fast: Whether one failed step fails it.
         working: The steps whose success counts; None: of all.
+        incomplete: Whether a group that succeeded lacks something that was wanted.
 
     """
     if cut is not None:
@@ -34,7 +41,7 @@ def run_status(
     failed = any(result.error is not None for result in results)
     if not succeeded or (failed and fail_fast):
         return RunStatus.FAILED
-    return RunStatus.PARTIAL if failed else RunStatus.SUCCEEDED
+    return RunStatus.PARTIAL if failed or incomplete else RunStatus.SUCCEEDED
 
 
 def report(state: RunState, status: RunStatus, answer: str) -> Report:
@@ -43,6 +50,7 @@ def report(state: RunState, status: RunStatus, answer: str) -> Report:
         status=status,
         answer=answer,
         results=state.results(),
+        parts=state.parts(),
         usage=total_usage(result.usage for result in state.results() if result.attempts),
         warnings=state.warnings,
         trace_id=state.trace_id,
@@ -54,15 +62,17 @@ def report(state: RunState, status: RunStatus, answer: str) -> Report:
 
 def replayed_report(state: RunState, run_id: str, stored: StoredAnswer) -> Report:
     """Return what the caller of a stored or followed run is told."""
+    results = tuple(result for result in stored.results if not is_part(result.step))
     return Report(
         status=stored.status,
         answer=stored.answer,
-        results=stored.results,
-        usage=total_usage(result.usage for result in stored.results if result.attempts),
+        results=results,
+        parts=tuple(result for result in stored.results if is_part(result.step)),
+        usage=total_usage(result.usage for result in results if result.attempts),
         warnings=(*stored.warnings, *(w for w in state.warnings if w not in stored.warnings), REPLAYED),
         trace_id=state.trace_id,
         run_id=run_id,
-        failed_hard=_failed_hard(stored.status, stored.results, state),
+        failed_hard=_failed_hard(stored.status, results, state),
         replayed=True,
         deciding=_deciding(state),
     )

@@ -109,7 +109,9 @@ class _Engine:
             while not self.state.all_done() and self._has_news():
                 self._accept(self.teller.exchange(self.scheduler.prepared))
                 self.scheduler.advance()
+                self.endings.drop_unneeded()
                 self.heeding.settle_uncertain()
+            self.endings.heed_groups()
             if self.state.all_done():
                 break
             time.sleep(0)  # The calls just started go out before anything is said of them: saying it takes longer.
@@ -239,6 +241,7 @@ class _Engine:
             cut=self.endings.cut,
             fail_fast=state.request.fail_fast,
             working=state.request.plan.working(),
+            incomplete=any(state.steps[step.id].incomplete for step in state.request.plan.steps),
         )
         left = self.calls.end_all()
         if left:

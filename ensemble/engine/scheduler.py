@@ -10,11 +10,13 @@ from ensemble.agents.port import Call
 from ensemble.contract.outcomes import Outcome, StepStatus
 from ensemble.contract.results import ErrorInfo
 from ensemble.engine.calls import Calls, PlaceGiven
+from ensemble.engine.grouping import Groups
 from ensemble.engine.hosts import HOSTS, Hosts
 from ensemble.engine.preparing import applies, prepare
 from ensemble.engine.state import RunState
 from ensemble.engine.steps import MESSAGE_LIMIT, Phase, StepRun
 from ensemble.plan.joins import Decision, SkipReason, Standing, join_verdict, standing
+from ensemble.plan.model import Plan
 from ensemble.plan.rendering import UnknownOutput
 from ensemble.plan.templates import references
 
@@ -29,6 +31,7 @@ class Scheduler:
         self._state = state
         self._calls = calls
         self._hosts = hosts
+        self._groups = Groups(state)
         self.prepared: dict[str, Call] = {}
         """What each step that is ready gives its agent."""
         self._untold: list[str] = []
@@ -106,8 +109,13 @@ class Scheduler:
     def needed(self, step: StepRun) -> bool:
         """Return whether the answer or a step that has not started yet still needs *step*."""
         plan, name = self._state.request.plan, step.step.id
-        dependents = plan.dependents(name)
+        group = step.parent
+        if group is not None and group.phase is Phase.DONE:
+            return False
+        dependents = self._state.dependents(name)
         if not dependents or name == plan.synthesizer or name in self._read_by_output:
+            return True
+        if step.home.plan is not None and group is not None and _read_by_output(step.home.plan, group, name):
             return True
         return not all(_took_over(self._state.steps[after]) for after in dependents)
 
@@ -134,8 +142,9 @@ class Scheduler:
         """Judge every pending step; a skip may decide the next one, so go on until nothing changes."""
         while True:
             for ended in self._state.phases.newly_ended():
-                after = self._state.request.plan.dependents(ended.step.id)
+                after = self._state.dependents(ended.step.id)
                 self._fresh.extend(self._state.steps[name] for name in after)
+                self._fresh.extend(self._groups.heard(ended))
             if not self._fresh:
                 return
             while self._fresh:
@@ -156,6 +165,8 @@ class Scheduler:
 
     def _skip(self, step: StepRun, why: SkipReason) -> None:
         step.skipped = why
+        if self._state.kept.pop(step.step.id, None) is not None:
+            self._state.again.append(step.step.id)
         if why is SkipReason.CONDITION:
             self._end(step, StepStatus.SKIPPED, None, "skipped: the conditions of all it waits for did not hold")
             return
@@ -170,22 +181,48 @@ class Scheduler:
         self._end(step, StepStatus.SKIPPED, error, f"skipped: {error.message}")
 
     def _make_ready(self, step: StepRun) -> None:
+        if self._stays(step):
+            return
         try:
-            if not applies(self._state, step.step):
+            if not applies(self._state, step.step, step.home):
                 step.skipped = SkipReason.CONDITION
                 self._end(step, StepStatus.SKIPPED, None, "skipped: its condition does not hold")
                 return
-            self.prepared[step.step.id] = prepare(self._state, step.step)
+            if step.step.group is not None:
+                self._fresh.extend(self._groups.begin(step, step.step.group))
+                return
+            self.prepared[step.step.id] = prepare(self._state, step.step, step.home)
         except UnknownOutput as error:
             fault = ErrorInfo(code=Outcome.REJECTED, message=str(error)[:MESSAGE_LIMIT])
             self._end(step, StepStatus.FAILED, fault, f"failed: {error}")
             return
         step.phase = Phase.READY
 
+    def _stays(self, step: StepRun) -> bool:
+        """Whether *step* has its result from an earlier engine, to the question it would be asked now as well."""
+        before = (self._state.steps[name] for name in step.step.depends_on)
+        step.renewed = any(each.news for each in before) or (step.parent is not None and step.parent.renewed)
+        kept = self._state.kept.pop(step.step.id, None)
+        if kept is None:
+            return False
+        if step.renewed:
+            self._state.again.append(step.step.id)
+            self._state.say(f"{step.step.id} succeeded before, but what it is given has changed")
+            return False
+        step.kept = True
+        step.finish(kept)
+        self._state.say(f"{step.step.id} succeeded before and is not run again")
+        return True
+
     def _end(self, step: StepRun, status: StepStatus, error: ErrorInfo | None, line: str) -> None:
         now = time.monotonic()
         self._state.finish(step, step.ended(status, self._state.started_s, now, error=error))
         self._state.say(f"{step.step.id} {line}")
+
+
+def _read_by_output(plan: Plan, group: StepRun, name: str) -> bool:
+    """Return whether the answer of a nested *plan* reads the part *name* of *group* itself."""
+    return name.removeprefix(f"{group.step.id}/") in {reference.head for reference in references(plan.output)}
 
 
 def _took_over(step: StepRun) -> bool:

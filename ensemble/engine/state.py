@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
 from ensemble.contract.exchange import LEASE_MS, Reached, Settlement
 from ensemble.contract.results import StepResult
 from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.events import Event, Progress
+from ensemble.engine.homes import Home
 from ensemble.engine.phases import Phases
 from ensemble.engine.ports import Context
+from ensemble.engine.recording import recorded
 from ensemble.engine.request import RunRequest
 from ensemble.engine.steps import Phase, StepRun
+from ensemble.plan.model import Step
 
 __all__ = ["RunState"]
 
@@ -36,7 +39,14 @@ class RunState:
         """How long the ledger leaves the run ours without a word, as last told."""
         self.started_s = time.monotonic()
         self.deadline_s = self.started_s + request.timeout_s
-        self.steps = {step.id: StepRun(step) for step in request.plan.steps}
+        top = Home(task=request.task, plan=request.plan)
+        self.steps = {step.id: StepRun(step, top) for step in request.plan.steps}
+        """The plan's steps, then the parts of groups as they come into being."""
+        self._dependents = {step.id: list(request.plan.dependents(step.id)) for step in request.plan.steps}
+        self.kept: dict[str, StepResult] = {}
+        """Results of earlier engines whose steps have not had their turn yet."""
+        self.again: list[str] = []
+        """Steps whose result on record does not count any more."""
         self.reached: list[Reached] = []
         self.settle: list[Settlement] = []
         self.ended: list[StepResult] = []
@@ -75,11 +85,31 @@ class RunState:
         return self.phases.results
 
     def results(self) -> tuple[StepResult, ...]:
-        """Return the results there are, in the plan's order."""
-        return tuple(step.result for step in self.steps.values() if step.result is not None)
+        """Return the results there are of the plan's own steps, in the plan's order."""
+        found = (self.steps[step.id].result for step in self.request.plan.steps)
+        return tuple(result for result in found if result is not None)
+
+    def parts(self) -> tuple[StepResult, ...]:
+        """Return the results there are of parts of groups, in the order in which they began."""
+        found = (step.result for step in self.steps.values() if step.parent is not None)
+        return tuple(result for result in found if result is not None)
+
+    def dependents(self, name: str) -> Sequence[str]:
+        """Return the steps that wait for the step *name*."""
+        return self._dependents[name]
+
+    def add(self, step: Step, home: Home, group: StepRun) -> StepRun:
+        """Take in a part of *group*; what it waits for is there already, or comes with it."""
+        part = self.steps[step.id] = StepRun(step, home, group)
+        group.parts.append(part)
+        self.phases.add(part)
+        self._dependents.setdefault(step.id, [])
+        for before in step.depends_on:
+            self._dependents.setdefault(before, []).append(step.id)
+        return part
 
     def finish(self, step: StepRun, result: StepResult, *, tell: bool = True) -> None:
         """End *step* without an attempt of its own having ended it; *tell* the ledger unless it knows."""
         step.finish(result)
         if tell:
-            self.ended.append(result)
+            self.ended.append(recorded(result))

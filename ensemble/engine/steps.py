@@ -11,6 +11,7 @@ from uuid import uuid4
 from ensemble.agents.port import CallScope, Reply
 from ensemble.contract.outcomes import Outcome, Source, StepStatus
 from ensemble.contract.results import ErrorInfo, StepResult, Usage
+from ensemble.engine.homes import Home
 from ensemble.engine.ports import Job
 from ensemble.engine.retry import Tally
 from ensemble.engine.usage import add_usage
@@ -38,6 +39,8 @@ class Phase(Enum):
     """It waits for a moment: a retry's backoff or the ledger's *wait*."""
     RUNNING = auto()
     """Its call is out."""
+    GROUP = auto()
+    """Its parts work for it."""
     DONE = auto()
 
 
@@ -60,6 +63,19 @@ class StepRun:
     """What the scheduler knows of one step."""
 
     step: Step
+    home: Home
+    parent: StepRun | None = None
+    """The group it is a part of."""
+    parts: list[StepRun] = field(default_factory=list)
+    """Of a group, in the order in which they came into being."""
+    incomplete: bool = False
+    """Of a group that succeeded: whether something that was wanted is missing from its result."""
+    kept: bool = False
+    """Whether its result is an earlier engine's."""
+    news: bool = False
+    """Whether it has a result that no earlier engine of the run had."""
+    renewed: bool = False
+    """Whether something it waited for has news, so that an earlier engine's result answers another question."""
     heard_by: Callable[[StepRun, Phase], None] | None = None
     """Told of every move, with the phase before it."""
     _phase: Phase = Phase.PENDING
@@ -102,6 +118,8 @@ class StepRun:
         """End the step with *result*."""
         self.flight = None
         self.result = result
+        if self.step.group is None:
+            self.news = result.status is StepStatus.SUCCEEDED and not self.kept
         self.phase = Phase.DONE
         return result
 
@@ -109,7 +127,7 @@ class StepRun:
         """Return the result of a step that has no answer, with what its attempts took and used."""
         return StepResult(
             step=self.step.id,
-            agent=self.step.agent,
+            agent=self.step.worker,
             status=status,
             error=error,
             usage=self.usage or Usage(),

@@ -55,7 +55,10 @@ class Teller:
                     pattern=plan.pattern,
                     steps=tuple(
                         PlannedStep(
-                            id=step.id, agent=step.agent, identity=identities[step.agent], depends_on=step.depends_on
+                            id=step.id,
+                            agent=step.worker,
+                            identity=identities.get(step.agent),
+                            depends_on=step.depends_on,
                         )
                         for step in plan.steps
                     ),
@@ -82,6 +85,7 @@ class Teller:
                 run_id=state.run_id,
                 owner=state.owner,
                 epoch=state.epoch,
+                again=tuple(state.again),
                 reached=tuple(state.reached),
                 settle=tuple(state.settle),
                 ended=tuple(state.ended),
@@ -99,6 +103,7 @@ class Teller:
         if only is None:
             self._state.reached.clear()
             self._state.ended.clear()
+            self._state.again.clear()
         return answer
 
     def _holding(self) -> tuple[str, ...]:

@@ -12,13 +12,16 @@ from ensemble.engine.steps import Phase, StepRun
 
 __all__ = ["RECONCILE", "Reconciling", "UncertainSteps", "cautious"]
 
-RETRY, FAIL, RECONCILE = "retry", "fail", "reconcile"
+RETRY, RECONCILE = "retry", "reconcile"
+AGAIN = "{}: an earlier call died while its agent worked; it was run again."
 
 
 def cautious(state: RunState) -> bool:
     """Return whether some step must not be done again before it is known whether it is uncertain."""
     plan = state.request.plan
-    return state.request.run_key is not None and any(plan.on_uncertain(step) != RETRY for step in plan.steps)
+    return state.request.run_key is not None and any(
+        step.group is not None or plan.on_uncertain(step) != RETRY for step in plan.steps
+    )
 
 
 class Reconciling:
@@ -57,10 +60,10 @@ class UncertainSteps:
         plan = self._state.request.plan
         for each in found:
             step = self._state.steps.get(each.step)
-            if step is None or step.phase is Phase.DONE:
+            if step is not None and step.phase is Phase.DONE:
                 continue
-            if plan.on_uncertain(step.step) == RETRY:
-                self._state.warn(f"{each.step}: an earlier call died while its agent worked; it was run again.")
+            if step is not None and plan.on_uncertain(step.step) == RETRY:
+                self._state.warn(AGAIN.format(each.step))
             else:
                 self._waiting[each.step] = each
 
@@ -72,7 +75,10 @@ class UncertainSteps:
             uncertain = self._waiting.pop(step.step.id, None)
             if uncertain is None:
                 continue
-            if self._state.request.plan.on_uncertain(step.step) == FAIL:
-                give_up(step, WORDS)
-            else:
-                ask_after(step, uncertain)
+            match self._state.request.plan.on_uncertain(step.step):
+                case "retry":
+                    self._state.warn(AGAIN.format(step.step.id))
+                case "fail":
+                    give_up(step, WORDS)
+                case _:
+                    ask_after(step, uncertain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -28,6 +29,8 @@ __all__ = [
     "run_line",
     "run_view",
 ]
+
+_NUMBERS = re.compile(r"([0-9]+)")
 
 
 def run_and_about(run_id: str, fields: Mapping[str, str]) -> tuple[Run, About]:
@@ -79,12 +82,17 @@ def budget_view(budget: Budget) -> BudgetView:
 def results_of(fields: Mapping[str, str]) -> tuple[StepResult, ...]:
     """Return the results among the *fields* of a run: planned steps in the plan's order, then others by name."""
     planned = [step.id for step in Steps.model_validate_json(fields[STEPS]).steps] if STEPS in fields else []
-    others = sorted(field.removeprefix(STEP) for field in fields if field.startswith(STEP))
+    others = sorted((field.removeprefix(STEP) for field in fields if field.startswith(STEP)), key=_by_number)
     return tuple(
         StepResult.model_validate_json(fields[STEP + step])
         for step in dict.fromkeys([*planned, *others])
         if STEP + step in fields
     )
+
+
+def _by_number(step: str) -> list[tuple[int, str]]:
+    """Return by what parts of groups are sorted, so that the tenth stands behind the second."""
+    return [(int(part) if part.isdecimal() else -1, part) for part in _NUMBERS.split(step)]
 
 
 def attempts_of(fields: Mapping[str, str]) -> tuple[Attempt, ...]:

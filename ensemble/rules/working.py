@@ -68,6 +68,10 @@ class Working:
         self.draft.put(step_at(self.run_id, result.step), result.model_dump_json())
         return True
 
+    def forget_step(self, step: str) -> None:
+        """Forget the result of *step*: it is done again."""
+        self.draft.put(step_at(self.run_id, step), None)
+
     def results(self) -> tuple[StepResult, ...]:
         """Return the results of all steps in the order of the plan."""
         return results_of(self.draft.fields(run_hash(self.run_id)))
