@@ -11,6 +11,7 @@ from ensemble.aggregate.choosing import Verdict, best, judge_task, read_verdict,
 from ensemble.aggregate.merging import Conflicts, merge
 from ensemble.aggregate.results import Result, from_steps, read_results
 from ensemble.aggregate.voting import vote
+from ensemble.contract.base import is_part
 from ensemble.contract.context import Fate
 from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.results import StepResult, Usage
@@ -99,7 +100,7 @@ def _given(
     except (UnknownRun, SidecarRefused) as error:
         where = "the sidecar" if credentials.sidecar else "this process; without a sidecar runs are not kept elsewhere"
         raise BadParameters(f"run_id: No run {read.run_id} is on record in {where}.") from error
-    return from_steps(view.results)
+    return from_steps([result for result in view.results if not is_part(result.step)])
 
 
 class _Aggregation:

@@ -33,7 +33,7 @@ def variables(report: Report, where: str = "") -> dict[str, Any]:
     *where* names the whole results, where these have to be cut.
     """
     results, cut = fitted([result_entry(result) for result in report.results], where)
-    errors, _ = fitted([error_entry(result, result.error) for result in report.results if result.error is not None])
+    errors, _ = fitted([error_entry(result, result.error) for result in report.errors if result.error is not None])
     notes = [*report.warnings, *([_cut_note(cut)] if cut else [])]
     warnings, _ = fitted(plain(notes))
     values = {

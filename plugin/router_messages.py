@@ -50,7 +50,7 @@ def router_variables(made: RouterReport) -> dict[str, Any]:
         "passed_over": list(choice.passed_over),
         "answer": plain(report.answer)[:_ANSWER_CHARS] if made.called else "",
         "results": fitted([result_entry(result) for result in report.results])[0],
-        "errors": fitted([error_entry(r, r.error) for r in report.results if r.error is not None])[0],
+        "errors": fitted([error_entry(r, r.error) for r in report.errors if r.error is not None])[0],
         "usage": usage_entry(report.usage),
         "warnings": fitted(plain(list(report.warnings)))[0],
         "trace_id": report.trace_id,

@@ -32,7 +32,8 @@ def document(report: Report) -> dict[str, Any]:
         "status": str(report.status),
         "answer": report.answer,
         "results": [result_entry(result) for result in report.results],
-        "errors": [error_entry(result, result.error) for result in report.results if result.error is not None],
+        "errors": [error_entry(result, result.error) for result in report.errors if result.error is not None],
+        "parts": [result_entry(result) for result in report.parts],
         "usage": usage_entry(report.usage),
         "warnings": list(report.warnings),
     }

@@ -131,8 +131,31 @@ ODD_PLANS: tuple[Mapping[str, Any], ...] = (
         "steps": [{"id": "a", "agent": "x", **ODD_STEP}, {"id": "b", "agent": "x", "when": {"and": [], UNKNOWN: 1}}],
     },
     {"nodes": [{UNKNOWN: 1, "data": {**ODD_STEP, "agent_config": {UNKNOWN: 1}}}]},
+    {"pattern": "hierarchical", UNKNOWN: 1, "agents": {"x": {"app": "market"}}},
+    {"pattern": "loop", UNKNOWN: 1, "agents": ["market", "tech"]},
+    *(
+        {kind: [{"id": "g", **({"data": step} if kind == "nodes" else step)}]}
+        for kind in ("steps", "nodes")
+        for step in (
+            {
+                UNKNOWN: 1,
+                "for_each": {UNKNOWN: 1, "items": [1]},
+                "loop": {UNKNOWN: 1, "critic": {UNKNOWN: 1}},
+                "steps": [{"id": "market"}],
+            },
+            {"vote": {UNKNOWN: 1}},
+            {"race": {UNKNOWN: 1}},
+            {"manage": {UNKNOWN: 1, "teams": {"z": {UNKNOWN: 1}}}},
+        )
+    ),
 )
 """Plans with an unknown field in every map there is: the reader answers with those it knows."""
+
+
+OWN_PLACE = re.compile(
+    r"^.*[.](join|when|breaker|inputs\[\]|outputs\[\]|for_each|loop|loop\.critic|vote|race|manage|manage\.teams\.…)$"
+)
+"""Places that are told of by themselves, wherever they stand."""
 
 
 def known_fields() -> dict[str, set[str]]:
@@ -146,7 +169,8 @@ def known_fields() -> dict[str, set[str]]:
                 continue
             where = fault.field.removesuffix(UNKNOWN).rstrip(".")
             where = re.sub(r"\[\d+\]", "[]", where).replace("agents.x", "agents.…").replace("agents.y", "agents.…")
-            where = re.sub(r"^.*[.](join|when|breaker|inputs\[\]|outputs\[\])$", r"\1", where) or "plan"
+            where = where.replace("teams.z", "teams.…")
+            where = OWN_PLACE.sub(r"\1", where) or "plan"
             listed = fault.fix.partition("There are: ")[2].rstrip(".")
             found.setdefault(where, set()).update(listed.split(", "))
     return found
@@ -155,7 +179,7 @@ def known_fields() -> dict[str, set[str]]:
 def test_every_field_of_a_plan_is_in_the_table_and_the_other_way_round() -> None:
     """Asked of the reader itself, at every place where it reads a map."""
     told: dict[str, set[str]] = {}
-    for places, names, *_ in rows(page("plans.md"), "where", "field"):
+    for places, names, *_ in (*rows(page("plans.md"), "where", "field"), *rows(page("patterns.md"), "where", "field")):
         for place in places.split(", "):
             told.setdefault(place, set()).update(code(names))
 
