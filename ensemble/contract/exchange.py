@@ -1,7 +1,7 @@
 """The one call between engine and ledger: settle these attempts, admit those, open, renew or close the run on the way.
 
 Ids are the caller's, so the same ask gives the same answer. Inside one exchange things happen in this order: open, or
-check the epoch and renew the lease; attempts told late; steps to be done again; what was reached; settlements as listed; steps that ended
+check the epoch and renew the lease; attempts told late; what was reached; settlements as listed; steps that ended
 without an attempt; close; admissions as listed, each seeing what went before.
 """
 
@@ -92,6 +92,10 @@ class AdmissionAsk(Ask):
     attempt: int = Field(default=1, ge=1, description="1 is the first try.")
     timeout_ms: int = Field(ge=1, le=86_400_000)
     max_tokens: int | None = Field(default=None, ge=1, description="What the attempt is declared to use at most.")
+    again: bool = Field(
+        default=False,
+        description="The step has a result from an earlier owner that does not count: what it is given has changed.",
+    )
     breaker: BreakerPolicy | None = Field(default=None, description="None: the sidecar's default policy.")
     host: HostName | None = Field(default=None, description="Where the call goes; None: it takes no slot.")
     host_parallel: int | None = Field(
@@ -154,11 +158,6 @@ class Exchange(Ask):
         default=(),
         max_length=20_000,
         description="Attempts that went out while the ledger did not answer: put on record, not asked for.",
-    )
-    again: tuple[StepId, ...] = Field(
-        default=(),
-        max_length=20_000,
-        description="Steps kept from an earlier owner that are done again, since what they are given has changed.",
     )
     reached: tuple[Reached, ...] = Field(default=(), max_length=2000)
     settle: tuple[Settlement, ...] = Field(default=(), max_length=20_000)

@@ -75,6 +75,7 @@ class Heeding:
     def _follow(self, step: StepRun, admission: Admission) -> None:
         match admission.decision:
             case Decision.ADMITTED:
+                step.again = False
                 step.price_per_1k, step.currency = admission.price_per_1k, admission.currency
                 self._call(step)
                 return

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ensemble.agents.port import Call
 from ensemble.contract.outcomes import Outcome, StepStatus
-from ensemble.contract.results import ErrorInfo
+from ensemble.contract.results import ErrorInfo, StepResult
 from ensemble.engine.calls import Calls, PlaceGiven
 from ensemble.engine.grouping import Groups
 from ensemble.engine.hosts import HOSTS, Hosts
@@ -164,9 +164,11 @@ class Scheduler:
         return Standing.OPEN if before.result is None else standing(before.result.status, before.skipped)
 
     def _skip(self, step: StepRun, why: SkipReason) -> None:
+        kept = self._state.kept.pop(step.step.id, None)
+        if kept is not None:
+            self._keep(step, kept)
+            return
         step.skipped = why
-        if self._state.kept.pop(step.step.id, None) is not None:
-            self._state.again.append(step.step.id)
         if why is SkipReason.CONDITION:
             self._end(step, StepStatus.SKIPPED, None, "skipped: the conditions of all it waits for did not hold")
             return
@@ -206,13 +208,16 @@ class Scheduler:
         if kept is None:
             return False
         if step.renewed:
-            self._state.again.append(step.step.id)
+            step.again = True
             self._state.say(f"{step.step.id} succeeded before, but what it is given has changed")
             return False
+        self._keep(step, kept)
+        return True
+
+    def _keep(self, step: StepRun, kept: StepResult) -> None:
         step.kept = True
         step.finish(kept)
         self._state.say(f"{step.step.id} succeeded before and is not run again")
-        return True
 
     def _end(self, step: StepRun, status: StepStatus, error: ErrorInfo | None, line: str) -> None:
         now = time.monotonic()

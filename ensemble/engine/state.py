@@ -45,8 +45,6 @@ class RunState:
         self._dependents = {step.id: list(request.plan.dependents(step.id)) for step in request.plan.steps}
         self.kept: dict[str, StepResult] = {}
         """Results of earlier engines whose steps have not had their turn yet."""
-        self.again: list[str] = []
-        """Steps whose result on record does not count any more."""
         self.reached: list[Reached] = []
         self.settle: list[Settlement] = []
         self.ended: list[StepResult] = []

@@ -76,6 +76,8 @@ class StepRun:
     """Whether it has a result that no earlier engine of the run had."""
     renewed: bool = False
     """Whether something it waited for has news, so that an earlier engine's result answers another question."""
+    again: bool = False
+    """Whether its result on record does not count any more; until an attempt at another one is admitted."""
     heard_by: Callable[[StepRun, Phase], None] | None = None
     """Told of every move, with the phase before it."""
     _phase: Phase = Phase.PENDING

@@ -85,7 +85,6 @@ class Teller:
                 run_id=state.run_id,
                 owner=state.owner,
                 epoch=state.epoch,
-                again=tuple(state.again),
                 reached=tuple(state.reached),
                 settle=tuple(state.settle),
                 ended=tuple(state.ended),
@@ -103,7 +102,6 @@ class Teller:
         if only is None:
             self._state.reached.clear()
             self._state.ended.clear()
-            self._state.again.clear()
         return answer
 
     def _holding(self) -> tuple[str, ...]:
@@ -125,6 +123,7 @@ class Teller:
                 attempt=step.attempts + 1,
                 timeout_ms=max(1, round(state.request.attempt_timeout_s(step.step) * 1000)),
                 max_tokens=plan.max_tokens(step.step),
+                again=step.again,
                 breaker=plan.breaker(step.step),
                 content=calls[step.step.id].query[:CONTENT_HEAD],
             )

@@ -31,7 +31,7 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
             raise Conflict(f"{where}.ticket", f"{ask.ticket} was admitted with another body", "mint a new ticket")
         return _admitted(work, ask, known.shares)
     result = work.step(ask.step)
-    if result is not None:
+    if result is not None and not ask.again:
         return Admission(ticket=ask.ticket, decision=Decision.DONE, result=result)
     if work.run.cancelled:
         return Admission(
@@ -77,6 +77,8 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
         slots=() if asker is None else work.places.take(asker),
         admitted_ms=work.now_ms,
     )
+    if ask.again:
+        work.forget_step(ask.step)
     _record(work, attempt)
     work.registry.note(ask.identity, ask.agent)
     return _admitted(work, ask, shares)

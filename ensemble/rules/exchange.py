@@ -52,7 +52,6 @@ def wanted(ask: Exchange) -> tuple[Address, ...]:
         if news.identity is not None:
             addresses.append(breaker_at(news.identity))
     addresses += [step_at(run_id, result.step) for result in ask.ended]
-    addresses += [step_at(run_id, step) for step in ask.again]
     for wish in ask.admit:
         addresses += [attempt_at(run_id, wish.ticket), step_at(run_id, wish.step), breaker_at(wish.identity)]
         addresses += agent_at(wish.identity)
@@ -79,9 +78,6 @@ def decide(ask: Exchange, snapshot: Snapshot, defaults: Defaults) -> tuple[Excha
     resumed = owner and ask.open is not None and work.run.epoch > 1
     kept, uncertain = (work.kept(), work.uncertain()) if resumed else ((), ())
     record_late(work, ask.late)
-    if owner and running:
-        for step in ask.again:
-            work.forget_step(step)
     note_reached(work, ask.reached)
     if owner and running:
         take_up_again(work, ask.holding)

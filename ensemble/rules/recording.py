@@ -26,6 +26,8 @@ def record_late(work: Working, asks: Iterable[AdmissionAsk]) -> None:
     for ask in asks:
         if work.attempt(ask.ticket) is not None:
             continue
+        if ask.again:
+            work.forget_step(ask.step)
         reserved, shares = paying.reserve_late(work, ask)
         run = work.run
         work.run = run.model_copy(update={"open": {**run.open, ask.ticket: ask.step}, "admitted": run.admitted + 1})

@@ -69,7 +69,7 @@ class Working:
         return True
 
     def forget_step(self, step: str) -> None:
-        """Forget the result of *step*: it is done again."""
+        """Forget the result of *step*, which is done again; the commit fails where it has another one meanwhile."""
         self.draft.put(step_at(self.run_id, step), None)
 
     def results(self) -> tuple[StepResult, ...]:

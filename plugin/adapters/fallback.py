@@ -86,7 +86,7 @@ class FallbackLedger:
         """
         self._journal.tell(ask)
         answer = self._book.exchange(ask) if self._gone_over else self._asked(ask)
-        self._journal.hear(ask, answer, on_record=not self._gone_over)
+        self._journal.hear(ask, answer)
         self._owner = answer.run.role is Role.OWNER
         self._following = answer.run.role is Role.FOLLOWER
         return answer

@@ -35,7 +35,6 @@ class Journal:
         self._settled: dict[str, Settlement] = {}
         self._reached: dict[str, Reached] = {}
         self._ended: dict[str, StepResult] = {}
-        self._again: dict[str, None] = {}
         self.close: CloseRun | None = None
 
     def tell(self, ask: Exchange) -> None:
@@ -43,21 +42,13 @@ class Journal:
         self._run_id, self._owner = ask.run_id, ask.owner
         self.opening = ask.open or self.opening
         self.close = ask.close or self.close
-        for step in ask.again:
-            self._ended.pop(step, None)
-            self._again[step] = None
         for news in ask.settle:
             self._settled.setdefault(news.ticket, news)
         self._reached.update({each.ticket: each for each in ask.reached})
         self._ended.update({result.step: result for result in ask.ended})
 
-    def hear(self, ask: Exchange, answer: ExchangeAnswer, *, on_record: bool) -> None:
-        """Take down what was answered: which attempts are out, and which results stand already.
-
-        *on_record*: by the ledger that may know the run from before, which forgets results only once.
-        """
-        if on_record:
-            self._again = {step: None for step in self._again if step not in ask.again}
+    def hear(self, ask: Exchange, answer: ExchangeAnswer) -> None:
+        """Take down what was answered: which attempts are out, and which results stand already."""
         if answer.run.role is not Role.OWNER:
             return
         self._run_id = answer.run.run_id
@@ -88,7 +79,6 @@ class Journal:
 
     def _told(self) -> dict[str, Any]:
         return {
-            "again": tuple(self._again),
             "late": tuple(self._admitted.values()),
             "reached": tuple(self._reached.values()),
             "settle": tuple(self._settled.values()),

@@ -123,6 +123,8 @@ class App(BaseModel):
     inputs: tuple[Variable, ...] = ()
     answer: str | Callable[[Asked], str] | None = None
     """None echoes the query, in workflow apps the first input."""
+    replies: tuple[tuple[str, str], ...] = ()
+    """Answers to certain questions, in place of `answer`: of the first whose words stand in the query."""
     outputs: Mapping[str, Any] | Callable[[Asked], Mapping[str, Any]] | None = None
     """Workflow apps only; None is `{"result": <answer>}`."""
     status: RunStatus = "succeeded"

@@ -49,10 +49,12 @@ class Run:
     def __post_init__(self) -> None:
         """Ask the script once, so that blocking and streaming say the same."""
         app, asked = self.app, self.asked
-        answer = app.answer(asked) if callable(app.answer) else app.answer
+        said = next((text for words, text in app.replies if words in asked.query), None)
+        answer = said if said is not None else app.answer(asked) if callable(app.answer) else app.answer
         self._template = _echo(app) if answer is None else answer
-        # What a function made is data: braces in it are not references.
-        self.pieces = [Piece(answer or "", ("answer", "answer"))] if callable(app.answer) else self._cut(self._template)
+        # What a function made, or stands there word for word, is data: braces in it are not references.
+        is_data = said is not None or callable(app.answer)
+        self.pieces = [Piece(answer or "", ("answer", "answer"))] if is_data else self._cut(self._template)
         self.answer = "".join(piece.text for piece in self.pieces)
         self.outputs, self.sources = self._outputs()
 

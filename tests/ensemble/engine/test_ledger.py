@@ -128,3 +128,62 @@ class TestLedger:
 
         assert [each.report.trace_id for each in played] == ["t1", "t1", "t1"]
         assert [call.trace_id for call in agent.calls] == ["t1", "t1"]
+
+
+class TestKept:
+    """What of an earlier call counts in a repeated one."""
+
+    def test_a_synthesizer_hears_of_the_agent_that_was_mended(self) -> None:
+        book, writer = Book(), Scripted("w")
+        agents = {"a": Scripted("a", [good("alpha")]), "b": Scripted("b", [bad(), good("beta")]), "w": writer}
+        plan = {"pattern": "parallel", "agents": ["a", "b"], "synthesizer": "w"}
+
+        first = play(plan, agents, ledger=book, run_key="k")
+        again = play(plan, agents, ledger=book, run_key="k")
+
+        assert (first.report.status, again.report.status) == (RunStatus.PARTIAL, RunStatus.SUCCEEDED)
+        assert [len(agents[name].calls) for name in ("a", "b", "w")] == [1, 2, 2]
+        assert "alpha" in writer.calls[1].query
+        assert "beta" in writer.calls[1].query
+
+    def test_a_synthesizer_that_would_be_given_the_same_is_kept(self) -> None:
+        book = Book()
+        agents = {"a": Scripted("a"), "b": Scripted("b", [bad()]), "w": Scripted("w")}
+        plan = {"pattern": "parallel", "agents": ["a", "b"], "synthesizer": "w"}
+
+        play(plan, agents, ledger=book, run_key="k")
+        play(plan, agents, ledger=book, run_key="k")
+
+        assert [len(agents[name].calls) for name in ("a", "b", "w")] == [1, 2, 1]
+
+    def test_who_began_with_the_first_of_several_is_kept(self) -> None:
+        book = Book()
+        agents = {"a": Scripted("a"), "b": Scripted("b", [bad(), good()]), "c": Scripted("c")}
+        steps = [
+            {"id": "a", "agent": "a"},
+            {"id": "b", "agent": "b", "depends_on": "a"},
+            {"id": "c", "agent": "c", "depends_on": ["a", "b"], "join": "any"},
+        ]
+        plan = {"steps": steps, "output": "{{ b.output }} {{ c.output }}"}
+
+        play(plan, agents, ledger=book, run_key="k")
+        again = play(plan, agents, ledger=book, run_key="k")
+
+        assert again.report.status is RunStatus.SUCCEEDED
+        assert [len(agents[name].calls) for name in "abc"] == [1, 2, 1]
+
+    def test_what_follows_from_a_renewed_step_is_renewed_as_well(self) -> None:
+        book = Book()
+        agents = {name: Scripted(name) for name in "awz"} | {"b": Scripted("b", [bad(), good("beta")])}
+        steps = [
+            {"id": "a", "agent": "a"},
+            {"id": "b", "agent": "b"},
+            {"id": "w", "agent": "w", "depends_on": ["a", "b"], "join": "all_done"},
+            {"id": "z", "agent": "z", "depends_on": "w"},
+        ]
+
+        play({"steps": steps}, agents, ledger=book, run_key="k")
+        again = play({"steps": steps}, agents, ledger=book, run_key="k")
+
+        assert [len(agents[name].calls) for name in "abwz"] == [1, 2, 2, 2]
+        assert "beta" in again.report.answer

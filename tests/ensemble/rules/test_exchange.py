@@ -305,6 +305,22 @@ def test_a_run_nobody_opened_is_unknown(store: StrictStore) -> None:
         store.exchange(later(RUN, MINE))
 
 
+def test_a_kept_step_is_done_again_where_its_question_has_changed(store: StrictStore) -> None:
+    """It is forgotten with the admission of its new attempt and no sooner; a copy that comes late forgets nothing."""
+    one = admission(1, "one")
+    store.exchange(first(RUN, MINE, admit=(one,)))
+    store.exchange(later(RUN, MINE, settle=(settlement(one),), close=closing(RunStatus.PARTIAL)))
+    assert [kept.step for kept in store.exchange(first(OTHER_RUN, THEIRS)).kept] == ["one"]
+
+    anew = admission(2, "one", again=True)
+    ask = later(RUN, THEIRS, epoch=2, admit=(anew,))
+    assert decisions(store.exchange(ask)) == [ADMITTED]
+    assert view(store).results == ()
+    store.exchange(later(RUN, THEIRS, epoch=2, settle=(settlement(anew),)))
+    assert decisions(store.exchange(ask)) == [ADMITTED]
+    assert [result.step for result in view(store).results] == ["one"]
+
+
 def test_the_log_tells_who_said_what_in_order(store: StrictStore) -> None:
     one, three = admission(1, "one"), admission(3, "three")
     store.exchange(first(RUN, MINE, admit=(one, three)))

@@ -63,8 +63,8 @@ class Ledger(RuleBasedStateMachine):
         self.number += 1
         return self.number
 
-    def wish(self, step: str, max_tokens: int | None = None) -> AdmissionAsk:
-        return admission(self.mint(), step, max_tokens=max_tokens, breaker=TOUCHY)
+    def wish(self, step: str, max_tokens: int | None = None, *, again: bool = False) -> AdmissionAsk:
+        return admission(self.mint(), step, max_tokens=max_tokens, breaker=TOUCHY, again=again)
 
     @initialize(limits=LIMITS)
     def one_engine(self, limits: Limits) -> None:
@@ -85,14 +85,15 @@ class Ledger(RuleBasedStateMachine):
         max_tokens=st.sampled_from([None, 1_500, 8_000]),
         again=st.booleans(),
         two=st.booleans(),
+        anew=st.booleans(),
     )
-    def admit(self, chance: Any, step: str, max_tokens: int | None, *, again: bool, two: bool) -> None:
+    def admit(self, chance: Any, step: str, max_tokens: int | None, *, again: bool, two: bool, anew: bool) -> None:
         engine = self.pick(chance)
         if again and engine.tried:
             wishes = [chance.choice(engine.tried)]
         else:
             steps = (step, chance.choice(STEPS)) if two else (step,)
-            wishes = [self.wish(s, max_tokens) for s in steps]
+            wishes = [self.wish(s, max_tokens, again=anew) for s in steps]
             engine.tried += wishes
         self.send(engine, engine.ask(admit=tuple(wishes), holding=tuple(engine.admitted)))
 
@@ -187,9 +188,11 @@ class Ledger(RuleBasedStateMachine):
         """Return whether the ticket is known, and whether its step has succeeded."""
         found = [e.run_id for e in self.engines if e.owner == ask.owner]
         run_id = found[0] if found else ask.run_id
-        text = self.text(step_at(run_id, wish.step))
-        done = text is not None and StepResult.model_validate_json(text).status is StepStatus.SUCCEEDED
-        return self.text(attempt_at(run_id, wish.ticket)) is not None, done
+        return self.text(attempt_at(run_id, wish.ticket)) is not None, self.succeeded(run_id, wish.step)
+
+    def succeeded(self, run_id: str, step: str) -> bool:
+        text = self.text(step_at(run_id, step))
+        return text is not None and StepResult.model_validate_json(text).status is StepStatus.SUCCEEDED
 
     def judge(
         self, engine: Engine, ask: Exchange, answer: ExchangeAnswer, before: dict[str, tuple[bool, bool]]
@@ -206,8 +209,12 @@ class Ledger(RuleBasedStateMachine):
             known, done = before[told.ticket]
             if told.decision is Decision.ADMITTED:
                 engine.admitted[told.ticket] = wishes[told.ticket]
-                if not known:
-                    assert not done, "a finished step is never admitted again"
+                wish = wishes[told.ticket]
+                if known:
+                    assert self.succeeded(run_id, wish.step) or not done, "a repeated ask forgets nothing"
+                else:
+                    assert not done or wish.again, "a finished step is admitted again only where it is said so"
+                    assert not self.succeeded(run_id, wish.step)
                     self.within_limits(run_id, run)
         for news in ask.settle:
             attempt = Attempt.model_validate_json(self.text(attempt_at(run_id, news.ticket)) or "")
