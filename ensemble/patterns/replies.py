@@ -88,7 +88,7 @@ def read_reply(text: str, team: Sequence[str], earlier: Collection[str], most: i
 
 
 def _speaks(said: Mapping[str, Any]) -> bool:
-    return any(said.get(name) for name in _TASKS) or said.get("answer") not in {None, ""} or "answer" in said
+    return "answer" in said or any(said.get(name) for name in _TASKS)
 
 
 def _answered(said: Mapping[str, Any]) -> Answered:
