@@ -21,6 +21,7 @@ from plugin.adapters.greenlets import GreenletRunner
 from plugin.adapters.pools import POOLS, Pools
 from plugin.casting import Caller, cast
 from plugin.credentials import Credentials, read_credentials
+from plugin.describing import with_descriptions
 from plugin.errors import BadPlan, UnknownAgent, in_words
 from plugin.limiting import allowance
 from plugin.parameters import OrchestratorParameters, read_parameters
@@ -100,6 +101,7 @@ def _requested(
     chosen = None
     if plan.routing is None:
         agents = cast(plan, credentials, caller, pools)
+        plan = with_descriptions(plan, agents, credentials, pools)
     else:
         made = prepared(
             plan,

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from ensemble.plan.conditions import AllOf, AnyOf, Chosen, Comparison, Condition
-from ensemble.plan.groups import ForEach, Group, Loop, Managed, Nested, Race, Vote, steps_within
+from ensemble.plan.groups import ForEach, Group, Loop, Managed, Nested, Race, Vote
+from ensemble.plan.inside import steps_within
 from ensemble.plan.model import Plan, Step
 from ensemble.plan.templates import Template
 

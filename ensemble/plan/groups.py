@@ -6,13 +6,12 @@ and when, and makes one result of theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ensemble.plan.conditions import Condition, condition_references
+from ensemble.plan.conditions import Condition
 from ensemble.plan.joins import Join, JoinKind
-from ensemble.plan.templates import Reference, references
 
 if TYPE_CHECKING:
     from ensemble.plan.model import Plan, Step
@@ -35,10 +34,6 @@ __all__ = [
     "Nested",
     "Race",
     "Vote",
-    "depth_of",
-    "group_references",
-    "size_of",
-    "steps_within",
 ]
 
 ITEM, INDEX = "item", "index"
@@ -136,67 +131,3 @@ class Managed:
 
 
 type Group = ForEach | Loop | Vote | Race | Nested | Managed
-
-
-def steps_within(group: Group) -> tuple[Step, ...]:
-    """Return the steps as written that parts of *group* are made from; none of a managed one, whose manager writes them."""
-    match group:
-        case ForEach():
-            return (group.each,)
-        case Loop():
-            return (group.each, *filter(None, [group.critic]))
-        case Vote() | Race():
-            return group.parts
-        case Nested():
-            return group.plan.steps
-        case Managed():
-            return ()
-
-
-def depth_of(step: Step) -> int:
-    """Return how many groups stand inside each other in *step*, itself included; 0 for an agent's call."""
-    if step.group is None:
-        return 0
-    if isinstance(step.group, Managed):
-        return 1 + any(executor.team is not None for executor in step.group.executors)
-    return 1 + max(map(depth_of, steps_within(step.group)), default=0)
-
-
-def size_of(step: Step) -> int:
-    """Return how many steps are written in *step*, itself included."""
-    return 1 if step.group is None else 1 + sum(map(size_of, steps_within(step.group)))
-
-
-def group_references(group: Group) -> tuple[Reference, ...]:
-    """Return every reference in *group* that leads out of it."""
-    own: frozenset[str] = frozenset()
-    said: list[Reference] = []
-    match group:
-        case ForEach(items=items):
-            own = frozenset({ITEM, INDEX})
-            return (*references(items), *_leading_out(group, own))
-        case Loop(until=until):
-            own = frozenset({ANSWER, CRITIC, ROUND})
-            said = [*condition_references(until)]
-        case Race(good=condition):
-            judged = [each for each in condition_references(condition) if each.head != ANSWER]
-            return (*judged, *_leading_out(group, own))
-        case Nested(plan=plan):
-            own = frozenset(plan.by_id)
-            said = [*references(plan.output)]
-        case _:
-            pass
-    return (*(each for each in said if each.head not in own), *_leading_out(group, own))
-
-
-def _leading_out(group: Group, own: frozenset[str]) -> Iterator[Reference]:
-    for step in steps_within(group):
-        yield from (each for each in _step_references(step) if each.head not in own)
-
-
-def _step_references(step: Step) -> Iterator[Reference]:
-    yield from references(step.inputs)
-    yield from references(step.query)
-    yield from condition_references(step.when)
-    if step.group is not None:
-        yield from group_references(step.group)

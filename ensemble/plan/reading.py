@@ -12,7 +12,8 @@ from ensemble.plan.declarations import Named, named_agents, parse_agents, read_a
 from ensemble.plan.faults import Faults, folded, shortened
 from ensemble.plan.fields import MAX_TOKENS, Fields, at
 from ensemble.plan.groupfields import MAX_PARALLEL
-from ensemble.plan.groups import MAX_TIERS, depth_of, size_of
+from ensemble.plan.groups import MAX_TIERS
+from ensemble.plan.inside import depth_of, size_of
 from ensemble.plan.lookup import Declaration, Directory
 from ensemble.plan.model import Defaults, Limits, OnFailure, Plan, Step
 from ensemble.plan.routes import Routing, read_routing

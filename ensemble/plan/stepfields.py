@@ -11,7 +11,7 @@ from ensemble.plan.declarations import read_settings
 from ensemble.plan.faults import Faults, folded, suggestion
 from ensemble.plan.fields import Fields, at, entries, name_of
 from ensemble.plan.groupfields import BODIES, GroupFields
-from ensemble.plan.groups import group_references
+from ensemble.plan.inside import group_references
 from ensemble.plan.joinfields import read_join
 from ensemble.plan.lookup import Directory
 from ensemble.plan.model import Output, Step

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from ensemble.agents.identity import api_identity
+from ensemble.contract.agents import AgentDeclaration, AgentParams
 from ensemble.contract.base import is_part
 from ensemble.contract.outcomes import RunStatus, StepStatus
 from ensemble.contract.runs import RunParams, RunsParams, RunView
@@ -135,6 +137,21 @@ def memory_mb(pid: int) -> float:
     """Return what a process holds of memory."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
+
+
+def test_a_manager_is_told_what_an_operator_declared_of_its_team(make_team: MakeTeam) -> None:
+    """What the plan itself says comes first."""
+    team = make_team(*several())
+    ledger = SidecarLedger(team.scene.sidecar.url, team.scene.sidecar.token, connections())
+    for name in ("market", "tech"):
+        identity = api_identity(team.scene.dify.url, team.apps[name].key)
+        ledger.declare_agent(AgentParams(identity=identity), AgentDeclaration(description=f"declared: {name}"))
+    plan = {**PLANS["hierarchical"], "agents": {"market": None, "tech": {"description": "the plan's word"}}}
+
+    team.run("go", plan=variable(plan))
+
+    asked = team.calls("boss")[0].query
+    assert "- market: declared: market\n- tech: the plan's word" in asked
 
 
 def test_a_budget_bounds_a_manager_and_its_team(make_team: MakeTeam) -> None:
