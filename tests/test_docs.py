@@ -20,12 +20,16 @@ import yaml
 from ensemble.agents.port import Reply
 from ensemble.contract import endpoints
 from ensemble.contract.breakers import BreakerPolicy
+from ensemble.contract.caching import MAX_CACHED_BYTES
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
 from ensemble.contract.problems import ProblemCode
 from ensemble.engine import errors as engine_errors
+from ensemble.engine.book import CACHED_KEPT
+from ensemble.engine.falling import Link, links
 from ensemble.engine.request import RUN_TIMEOUT_S, STEP_TIMEOUT_S
 from ensemble.engine.retry import Tally, next_try
 from ensemble.plan.conditions import OPERATORS
+from ensemble.plan.fallbackfields import FRESH_S, MOST_S, STALE_S
 from ensemble.plan.faults import PlanError
 from ensemble.plan.joins import JoinKind
 from ensemble.plan.reading import read_plan
@@ -120,6 +124,8 @@ ODD_STEP = {
     "when": {UNKNOWN: 1},
     "inputs": [{UNKNOWN: 1}],
     "outputs": [{UNKNOWN: 1}],
+    "cache": {UNKNOWN: 1},
+    "fallback": {UNKNOWN: 1},
 }
 ODD_PLANS: tuple[Mapping[str, Any], ...] = (
     {
@@ -146,7 +152,7 @@ def known_fields() -> dict[str, set[str]]:
                 continue
             where = fault.field.removesuffix(UNKNOWN).rstrip(".")
             where = re.sub(r"\[\d+\]", "[]", where).replace("agents.x", "agents.…").replace("agents.y", "agents.…")
-            where = re.sub(r"^.*[.](join|when|breaker|inputs\[\]|outputs\[\])$", r"\1", where) or "plan"
+            where = re.sub(r"^.*[.](join|when|breaker|cache|fallback|inputs\[\]|outputs\[\])$", r"\1", where) or "plan"
             listed = fault.fix.partition("There are: ")[2].rstrip(".")
             found.setdefault(where, set()).update(listed.split(", "))
     return found
@@ -266,6 +272,32 @@ def test_the_defaults_told_are_those_of_the_code() -> None:
     assert limits["max_parallel"] == f"{MAX_PARALLEL}"
     assert f"A step's own timeout is {STEP_TIMEOUT_S:g} s" in page("orchestrator.md")
     assert f"{STEP_TIMEOUT_S:g} s where nobody says" in page("plans.md").replace("\n", " ")
+
+
+# --- fallback.md
+
+
+def test_the_outcomes_and_links_told_are_those_of_the_code() -> None:
+    """Which outcomes something stands in for, and in which order, asked of the rule itself."""
+    told = {name: row[1] for row in rows(page("fallback.md"), "outcome") for name in code(row[0])}
+    assert {*told} == {*Outcome} - {Outcome.SUCCEEDED}
+    for name, words in told.items():
+        chain = links(Outcome(name), cached=True, backup=True, default=True)
+        assert chain == (tuple(Link) if words.startswith("yes") else ()), name
+
+    sources = [code(row[1])[:1] for row in rows(page("fallback.md"), "what", "`source`")]
+    assert sources == [["cache"], ["cache"], ["backup"], ["default"], []]
+
+
+def test_the_caches_numbers_are_those_of_the_code() -> None:
+    """How long by default, how long at most, how large."""
+    text = page("fallback.md").replace("\n", " ")
+    assert f"they are {FRESH_S} and {STALE_S:,}" in text
+    assert f"each up to {MOST_S // 86_400} days" in text
+    assert f"up to {MAX_CACHED_BYTES // 1024} KiB" in text
+    assert f"the last {CACHED_KEPT}." in text
+    (row,) = (row for row in rows(page("plans.md"), "where", "field") if row[0] == "cache")
+    assert row[2] == f"0 to {MOST_S:,} seconds each; {FRESH_S} and {STALE_S:,}"
 
 
 # --- agents.md

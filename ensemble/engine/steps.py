@@ -14,10 +14,11 @@ from ensemble.contract.results import ErrorInfo, StepResult, Usage
 from ensemble.engine.ports import Job
 from ensemble.engine.retry import Tally
 from ensemble.engine.usage import add_usage
+from ensemble.plan.fallbacks import Chain
 from ensemble.plan.joins import SkipReason
 from ensemble.plan.model import Step
 
-__all__ = ["Flight", "Phase", "StepRun", "status_of"]
+__all__ = ["Failure", "Fallen", "Flight", "Phase", "StepRun", "status_of"]
 
 MESSAGE_LIMIT = 4000
 """The longest error message; the ledger takes 4096."""
@@ -55,11 +56,37 @@ class Flight:
     job: Job | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How one agent failed at a step for good."""
+
+    agent: str
+    status: StepStatus
+    error: ErrorInfo
+
+
+@dataclass(slots=True)
+class Fallen:
+    """A step whose agent failed for good, and what stands in for it."""
+
+    planned: Step
+    """The step as the plan has it."""
+    chain: Chain
+    failures: list[Failure] = field(default_factory=list)
+    """The plan's agent's, then those of its backups in turn."""
+
+    @property
+    def next_backup(self) -> int:
+        """Which backup of the chain is next."""
+        return len(self.failures) - 1
+
+
 @dataclass(slots=True)
 class StepRun:
     """What the scheduler knows of one step."""
 
     step: Step
+    """As it is worked at now: a backup's takes the place of the plan's, with its agent and settings."""
     heard_by: Callable[[StepRun, Phase], None] | None = None
     """Told of every move, with the phase before it."""
     _phase: Phase = Phase.PENDING
@@ -76,6 +103,8 @@ class StepRun:
     flight: Flight | None = None
     last_error: ErrorInfo | None = None
     result: StepResult | None = None
+    fallen: Fallen | None = None
+    """Given once its agent has failed for good."""
     skipped: SkipReason | None = None
     """Why, if it was skipped: it decides what its dependents do."""
 
@@ -126,7 +155,7 @@ class StepRun:
             status=StepStatus.SUCCEEDED,
             text=reply.text,
             data=dict(reply.data),
-            source=Source.AGENT,
+            source=Source.AGENT if self.fallen is None else Source.BACKUP,
             usage=self.usage or Usage(),
             confidence=reply.confidence,
             sources=tuple(reply.sources),

@@ -9,6 +9,7 @@ from typing import Any
 
 from ensemble.plan.conditions import Condition, condition_references
 from ensemble.plan.declarations import read_settings
+from ensemble.plan.fallbackfields import fallback_settings, found_backup
 from ensemble.plan.faults import Faults, folded, suggestion
 from ensemble.plan.fields import Fields, at, entries, name_of
 from ensemble.plan.joins import Join, JoinKind
@@ -91,7 +92,8 @@ def read_step(raw: RawStep, ids: Collection[str], directory: Directory, texts: T
     query = texts.text(fields.text("query"), fields.at("query")) or None
     explicit = _depends_on(fields, ids, texts.faults)
     depends_on = tuple(dict.fromkeys((*explicit, *_implied(inputs, query, when, ids))))
-    settings = read_settings(fields)
+    settings = read_settings(fields) | fallback_settings(fields, texts)
+    settings["fallback"] = found_backup(settings["fallback"], fields.at("fallback"), directory)
     step = Step(
         id=raw.id,
         agent=(raw.agent and directory.find(raw.agent, raw.agent_path)) or "",
