@@ -31,18 +31,16 @@ def together(failures: Sequence[Failure]) -> ErrorInfo:
     first, *backups = failures
     if not backups:
         return first.error
-    message = " ".join([first.error.message, *(f"{_of_backup(each)}." for each in backups)])
+    said = first.error.message.rstrip()
+    ended = said if said.endswith((".", "!", "?")) else f"{said}."
+    message = " ".join([ended, *(f"Its backup '{each.agent}': {_short(each.error)}." for each in backups)])
     retry = any(each.error.retry_allowed for each in failures)
     return first.error.model_copy(update={"message": message[:MESSAGE_LIMIT], "retry_allowed": retry})
 
 
 def _told(failures: Sequence[Failure]) -> list[str]:
     first, *backups = failures
-    return [_short(first.error), *map(_of_backup, backups)]
-
-
-def _of_backup(failure: Failure) -> str:
-    return f"its backup '{failure.agent}': {_short(failure.error)}"
+    return [_short(first.error), *(f"its backup '{each.agent}': {_short(each.error)}" for each in backups)]
 
 
 def _short(error: ErrorInfo) -> str:
