@@ -28,7 +28,7 @@ def keep(draft: Draft, attempt: Attempt, news: Settlement) -> None:
     since_ms = min(draft.now_ms, attempt.admitted_ms + news.took_ms)
     left_ms = since_ms + order.keep_ms - draft.now_ms
     at = cached_at(order.key)
-    before = _read(draft.text(at))
+    before = _read(draft.text(at), draft.now_ms)
     if left_ms <= 0 or (before is not None and before.since_ms >= since_ms) or len(to_json(result)) > MAX_CACHED_BYTES:
         return
     draft.put(at, Cached(since_ms=since_ms, until_ms=since_ms + order.keep_ms, result=result).model_dump_json())
@@ -42,11 +42,13 @@ def cache_wants(params: CacheParams) -> tuple[Address, ...]:
 
 def cache_view(params: CacheParams, snapshot: Snapshot) -> CacheView:
     """Return what is kept under a key. Raises NotRead."""
-    found = _read(snapshot.text(cached_at(params.key)))
-    if found is None or found.until_ms <= snapshot.now_ms:
+    found = _read(snapshot.text(cached_at(params.key)), snapshot.now_ms)
+    if found is None:
         return CacheView(key=params.key)
     return CacheView(key=params.key, result=found.result, age_ms=max(0, snapshot.now_ms - found.since_ms))
 
 
-def _read(text: str | None) -> Cached | None:
-    return None if text is None else Cached.model_validate_json(text)
+def _read(text: str | None, now_ms: int) -> Cached | None:
+    """Return what *text* keeps; a store forgets in its own time, and what is over is over."""
+    found = None if text is None else Cached.model_validate_json(text)
+    return None if found is None or found.until_ms <= now_ms else found
