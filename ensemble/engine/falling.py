@@ -170,9 +170,9 @@ class Falling:
             view = self._ledger.cached(self._key(step))
         except LedgerUnavailable:
             return None
-        if view.result is None or view.age_ms is None or view.age_ms > cache.kept_s * 1000:
+        if view.result is None or view.age_ms is None or view.age_ms >= cache.kept_s * 1000:
             return None
-        stale = view.age_ms > cache.fresh_s * 1000
+        stale = view.age_ms >= cache.fresh_s * 1000
         result = self._ended(
             step,
             fallen,

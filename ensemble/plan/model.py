@@ -245,12 +245,15 @@ class Plan:
     def cache(self, step: Step) -> Cache | None:
         """Return how long the agent's answers at *step* may stand in for it; None: they are not kept."""
         spec = self.spec(step)
-        cache = _first(step.cache, spec.cache, self.defaults.cache)
+        cache = _first(step.cache, spec.cache, None if step.decides else self.defaults.cache)
         return None if cache is None or not cache.kept_s or spec.memory else cache
 
     def fallbacks(self, step: Step) -> Chain:
-        """Return what stands in for the step's agent: by the step's word, else its agent's, else the plan's default."""
-        own = _first(step.fallback, self.spec(step).fallback, self.defaults.fallback)
+        """Return what stands in for the step's agent: by the step's word, else its agent's, else the plan's default.
+
+        For one that only decides, the next one that decides does.
+        """
+        own = _first(step.fallback, self.spec(step).fallback, None if step.decides else self.defaults.fallback)
         return chain(step.agent, own, {name: spec.fallback for name, spec in self.agents.items()})
 
     @cached_property

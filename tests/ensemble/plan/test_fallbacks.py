@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -225,3 +226,12 @@ def test_every_circle_is_found_once_and_nothing_else(others: dict[str, Fallback]
         row = back_to(name, own, others)
         assert (row is not None) is (name in members)
         assert row is None or (row[0] == row[-1] == name and len(set(row)) == len(row) - 1)
+
+
+def test_what_holds_for_all_does_not_hold_for_steps_that_only_decide() -> None:
+    """A value in place of a decision would be taken for one; the next one that decides is asked instead."""
+    plan = read({}, defaults={"cache": 60, "fallback": {"default": "x"}})
+    deciding = replace(plan.steps[0], decides=True)
+
+    assert (plan.cache(deciding), plan.fallbacks(deciding)) == (None, Chain())
+    assert (plan.cache(plan.steps[0]), plan.fallbacks(plan.steps[0])) == (Cache(60, STALE_S), Chain((), "x"))
