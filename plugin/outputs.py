@@ -71,6 +71,8 @@ def result_entry(result: StepResult) -> dict[str, Any]:
         "text": result.text,
         "data": result.data,
         "source": None if result.source is None else str(result.source),
+        "age_ms": result.age_ms,
+        "stale": None if result.age_ms is None else result.stale,
         "error": None if result.error is None else _error(result.error),
         "usage": usage_entry(result.usage),
         "confidence": result.confidence,

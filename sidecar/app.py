@@ -89,6 +89,7 @@ def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
         "declare_agent": agents.declare,
         "forget_agent": lambda tenant, params, _ask: agents.forget(tenant, params),
         "put_result": results.put,
+        "get_cached": lambda tenant, params, _ask: runs.cached(tenant, params),
         "get_result": lambda tenant, params, _ask: results.get(tenant, params),
         "list_state": lambda tenant, params, _ask: state.entries(tenant, params),
         "get_state": lambda tenant, params, _ask: state.get(tenant, params),

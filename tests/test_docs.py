@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,61 +19,26 @@ import yaml
 from ensemble.agents.port import Reply
 from ensemble.contract import endpoints
 from ensemble.contract.breakers import BreakerPolicy
+from ensemble.contract.caching import MAX_CACHED_BYTES
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
 from ensemble.contract.problems import ProblemCode
 from ensemble.engine import errors as engine_errors
+from ensemble.engine.book import CACHED_KEPT
+from ensemble.engine.falling import Link, links
 from ensemble.engine.request import RUN_TIMEOUT_S, STEP_TIMEOUT_S
 from ensemble.engine.retry import Tally, next_try
-from ensemble.plan.conditions import OPERATORS
-from ensemble.plan.faults import PlanError
-from ensemble.plan.joins import JoinKind
+from ensemble.plan.fallbackfields import FRESH_S, MOST_S, STALE_S
 from ensemble.plan.reading import read_plan
-from ensemble.plan.routes import Routing
 from ensemble.rules import breaker
 from ensemble.rules.records import Breaker
 from plugin import errors as plugin_errors
 from plugin.limiting import MAX_PARALLEL
+from tests.pages import APPS, ROOT, code, fenced, page, rows
 from tests.standin.world import SidecarProcess
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
-APPS = ("market", "tech", "finance", "competitor", "critic", "writer")
-"""The names the examples' credentials hold."""
 LONGEST_PAGE = 230
 """Lines. A page that tells more has a second subject."""
-
-
-@cache
-def page(name: str) -> str:
-    """Return a page under docs."""
-    return (ROOT / "docs" / name).read_text(encoding="utf-8")
-
-
-def rows(text: str, *header: str) -> list[list[str]]:
-    """Return the cells of the first table in *text* whose header begins with these words."""
-    lines = text.splitlines()
-    start = next(n for n, line in enumerate(lines) if cells(line)[: len(header)] == list(header))
-    found = []
-    for line in lines[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        found.append(cells(line))
-    return found
-
-
-def cells(line: str) -> list[str]:
-    """Return the cells of a table's line."""
-    return [cell.strip() for cell in line.strip().strip("|").split("|")]
-
-
-def code(cell: str) -> list[str]:
-    """Return what stands in backticks."""
-    return re.findall(r"`([^`]+)`", cell)
-
-
-def fenced(text: str, language: str) -> list[str]:
-    """Return the code blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -108,123 +72,6 @@ def test_every_plan_in_the_pages_can_run(name: str, plan: str) -> None:
 
     assert read.steps, name
     assert read.warnings == ()
-
-
-# --- plans.md
-
-
-UNKNOWN = "no such field of a plan"
-ODD_STEP = {
-    UNKNOWN: 1,
-    "join": {UNKNOWN: 1},
-    "when": {UNKNOWN: 1},
-    "inputs": [{UNKNOWN: 1}],
-    "outputs": [{UNKNOWN: 1}],
-}
-ODD_PLANS: tuple[Mapping[str, Any], ...] = (
-    {
-        UNKNOWN: 1,
-        "limits": {UNKNOWN: 1},
-        "defaults": {UNKNOWN: 1, "breaker": {UNKNOWN: 1}},
-        "agents": {"x": {UNKNOWN: 1, "app": "market", "breaker": {UNKNOWN: 1}}, "y": {"model": {UNKNOWN: 1}}},
-        "tools": [{UNKNOWN: 1}],
-        "steps": [{"id": "a", "agent": "x", **ODD_STEP}, {"id": "b", "agent": "x", "when": {"and": [], UNKNOWN: 1}}],
-    },
-    {"nodes": [{UNKNOWN: 1, "data": {**ODD_STEP, "agent_config": {UNKNOWN: 1}}}]},
-    {"pattern": "hierarchical", UNKNOWN: 1, "agents": {"x": {"app": "market"}}},
-    {"pattern": "loop", UNKNOWN: 1, "agents": ["market", "tech"]},
-    *(
-        {kind: [{"id": "g", **({"data": step} if kind == "nodes" else step)}]}
-        for kind in ("steps", "nodes")
-        for step in (
-            {
-                UNKNOWN: 1,
-                "for_each": {UNKNOWN: 1, "items": [1]},
-                "loop": {UNKNOWN: 1, "critic": {UNKNOWN: 1}},
-                "steps": [{"id": "market"}],
-            },
-            {"vote": {UNKNOWN: 1}},
-            {"race": {UNKNOWN: 1}},
-            {"manage": {UNKNOWN: 1, "teams": {"z": {UNKNOWN: 1}}}},
-        )
-    ),
-)
-"""Plans with an unknown field in every map there is: the reader answers with those it knows."""
-
-
-OWN_PLACE = re.compile(
-    r"^.*[.](join|when|breaker|inputs\[\]|outputs\[\]|for_each|loop|loop\.critic|vote|race|manage|manage\.teams\.…)$"
-)
-"""Places that are told of by themselves, wherever they stand."""
-
-
-def known_fields() -> dict[str, set[str]]:
-    """Return the fields the reader knows, by where they stand, in the page's words."""
-    found: dict[str, set[str]] = {}
-    for odd in ODD_PLANS:
-        with pytest.raises(PlanError) as refused:
-            read_plan(odd, known=APPS)
-        for fault in refused.value.faults:
-            if not fault.field.endswith(UNKNOWN):
-                continue
-            where = fault.field.removesuffix(UNKNOWN).rstrip(".")
-            where = re.sub(r"\[\d+\]", "[]", where).replace("agents.x", "agents.…").replace("agents.y", "agents.…")
-            where = where.replace("teams.z", "teams.…")
-            where = OWN_PLACE.sub(r"\1", where) or "plan"
-            listed = fault.fix.partition("There are: ")[2].rstrip(".")
-            found.setdefault(where, set()).update(listed.split(", "))
-    return found
-
-
-def test_every_field_of_a_plan_is_in_the_table_and_the_other_way_round() -> None:
-    """Asked of the reader itself, at every place where it reads a map."""
-    told: dict[str, set[str]] = {}
-    for places, names, *_ in (*rows(page("plans.md"), "where", "field"), *rows(page("patterns.md"), "where", "field")):
-        for place in places.split(", "):
-            told.setdefault(place, set()).update(code(names))
-
-    assert told == known_fields()
-
-
-def test_every_field_of_a_route_is_in_its_table() -> None:
-    """Asked of the reader, as for the rest of a plan; the numbers told are those of the code."""
-    odd = {"pattern": "routing", "route": {UNKNOWN: 1, "routes": [{"name": "market", UNKNOWN: 1}]}}
-    with pytest.raises(PlanError) as refused:
-        read_plan(odd, known=APPS)
-    known = {
-        re.sub(r"\[\d+\]", "[]", fault.field).removesuffix(f".{UNKNOWN}"): set(
-            fault.fix.partition("There are: ")[2].rstrip(".").split(", ")
-        )
-        for fault in refused.value.faults
-        if fault.field.endswith(UNKNOWN)
-    }
-    told: dict[str, set[str]] = {}
-    for place, names, what in rows(page("router.md"), "where", "field"):
-        told.setdefault(place, set()).update(code(names))
-        if "`threshold`" in names:
-            assert f"{Routing(routes=()).threshold:g};" in what
-            assert f"{Routing(routes=()).margin:g}" in what
-
-    assert told == known
-
-
-def test_every_operator_and_join_is_named() -> None:
-    """In the words one writes."""
-    listed = page("plans.md").partition("Operators, those")[2].partition(". Also")[0]
-    assert code(listed.replace("\n", " ")) == list(OPERATORS)
-    joins = " ".join(row[0] for row in rows(page("plans.md"), "`join`"))
-    assert set(JoinKind) == {re.sub(r"\W.*", "", name) for name in code(joins) if name[0] != "{"}
-
-
-def test_the_breakers_numbers_are_the_contracts() -> None:
-    """Default values behind the fields, in their order."""
-    for _, names, what in (row for row in rows(page("plans.md"), "where", "field") if row[0] == "breaker"):
-        for name in code(names):
-            default = BreakerPolicy.model_fields[name].default
-            if not isinstance(default, int | float):
-                continue
-            default = f"{default:g}"
-            assert re.search(rf"\b{default}\b", what), name
 
 
 # --- orchestrator.md, and a page of its own for every further tool
@@ -290,6 +137,32 @@ def test_the_defaults_told_are_those_of_the_code() -> None:
     assert limits["max_parallel"] == f"{MAX_PARALLEL}"
     assert f"A step's own timeout is {STEP_TIMEOUT_S:g} s" in page("orchestrator.md")
     assert f"{STEP_TIMEOUT_S:g} s where nobody says" in page("plans.md").replace("\n", " ")
+
+
+# --- fallback.md
+
+
+def test_the_outcomes_and_links_told_are_those_of_the_code() -> None:
+    """Which outcomes something stands in for, and in which order, asked of the rule itself."""
+    told = {name: row[1] for row in rows(page("fallback.md"), "outcome") for name in code(row[0])}
+    assert {*told} == {*Outcome} - {Outcome.SUCCEEDED}
+    for name, words in told.items():
+        chain = links(Outcome(name), cached=True, backup=True, default=True)
+        assert chain == (tuple(Link) if words.startswith("yes") else ()), name
+
+    sources = [code(row[1])[:1] for row in rows(page("fallback.md"), "what", "`source`")]
+    assert sources == [["cache"], ["cache"], ["backup"], ["default"], []]
+
+
+def test_the_caches_numbers_are_those_of_the_code() -> None:
+    """How long by default, how long at most, how large."""
+    text = page("fallback.md").replace("\n", " ")
+    assert f"they are {FRESH_S} and {STALE_S:,}" in text
+    assert f"each up to {MOST_S // 86_400} days" in text
+    assert f"up to {MAX_CACHED_BYTES // 1024} KiB" in text
+    assert f"the last {CACHED_KEPT}." in text
+    (row,) = (row for row in rows(page("fields.md"), "where", "field") if row[0] == "cache")
+    assert row[2] == f"0 to {MOST_S:,} seconds each; {FRESH_S} and {STALE_S:,}"
 
 
 # --- agents.md

@@ -14,6 +14,7 @@ from typing import Any
 
 from ensemble.agents.classification import Verdict, judge_event, judge_response, judge_status, parse_json
 from ensemble.agents.port import Reply
+from ensemble.contract.answers import text_of
 from ensemble.contract.exchange import Remote
 from ensemble.contract.outcomes import Outcome
 from ensemble.contract.results import Usage
@@ -26,13 +27,10 @@ __all__ = [
     "read_usage",
     "read_workflow",
     "remote_of",
-    "text_of",
     "tokens_of",
     "workflow_reply",
 ]
 
-_TEXT_NAMES = ("answer", "result", "text", "output", "report")
-"""Which output of a workflow app is its text, the first of these it has."""
 _LONGEST_ID = 128
 _LONGEST_CURRENCY = 8
 _MOST_TOKENS = 2**53
@@ -126,20 +124,6 @@ def failure(verdict: Verdict, *, usage: Usage | None = None, remote: Remote | No
         sent=sent,
         remote=remote,
     )
-
-
-def text_of(outputs: Mapping[str, Any]) -> str:
-    """Choose a workflow app's text: a well-known name, else its only text output, else everything as JSON.
-
-    A text under a later name goes before a structure under an earlier one; nothing at all is no text.
-    """
-    named = [outputs[name] for name in _TEXT_NAMES if outputs.get(name) is not None]
-    texts = [value for value in outputs.values() if isinstance(value, str)]
-    for candidates in ([value for value in named if isinstance(value, str)], named, texts if len(texts) == 1 else []):
-        if candidates:
-            chosen = candidates[0]
-            return chosen if isinstance(chosen, str) else _json(chosen)
-    return _json(outputs) if outputs else ""
 
 
 def read_usage(usage: Any) -> Usage:

@@ -31,6 +31,7 @@ from ensemble.contract.budgets import (
     ReservationNews,
     ReservationSettled,
 )
+from ensemble.contract.caching import CacheParams, CacheView
 from ensemble.contract.context import ContextAsk, PackedContext
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.guarding import CallAdmission, CallAsk, CallNews, CallSettled
@@ -208,6 +209,9 @@ FORGET_AGENT = Endpoint(
 _RESULT = "/v1/results/{ref}"
 PUT_RESULT = Endpoint("put_result", "PUT", _RESULT, WholeParams, WholePut, WholeStored, "Store a result whole.")
 GET_RESULT = Endpoint("get_result", "GET", _RESULT, WholeParams, None, WholeResult, "A result stored whole.")
+GET_CACHED = Endpoint(
+    "get_cached", "GET", "/v1/cache/{key}", CacheParams, None, CacheView, "An answer kept for when its agent fails."
+)
 
 _STATE = "/v1/traces/{trace_id}/state/{namespace}"
 LIST_STATE = Endpoint("list_state", "GET", _STATE, NamespaceParams, None, StateList, "The entries of a namespace.")
@@ -321,6 +325,7 @@ ALL: tuple[Endpoint[Any, Any], ...] = (
     FORGET_AGENT,
     PUT_RESULT,
     GET_RESULT,
+    GET_CACHED,
     LIST_STATE,
     GET_STATE,
     PUT_STATE,

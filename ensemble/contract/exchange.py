@@ -15,6 +15,7 @@ from pydantic import Field
 from ensemble.contract.base import AgentName, Answer, Ask, Fingerprint, HexId, Identity, RunKey, StepId, TraceId
 from ensemble.contract.breakers import BreakerPolicy
 from ensemble.contract.budgets import BudgetName, Limits
+from ensemble.contract.caching import CacheOrder
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.results import ErrorInfo, StepResult, Usage
 from ensemble.contract.slots import HostName
@@ -137,6 +138,7 @@ class Settlement(Ask):
     retry_after_ms: int | None = Field(default=None, ge=0, description="How long a throttled agent asked us to wait.")
     remote: Remote | None = None
     result: StepResult | None = Field(default=None, description="The step's result if this attempt ended the step.")
+    cache: CacheOrder | None = Field(default=None, description="Keep that result, if it is an agent's own.")
 
 
 class CloseRun(Ask):

@@ -44,6 +44,8 @@ class StepResult(Answer):
     text: str = ""
     data: dict[str, Any] = Field(default_factory=dict, description="Every output of the agent by its name.")
     source: Source | None = Field(default=None, description="None where there is no result.")
+    age_ms: int | None = Field(default=None, ge=0, description="How old an answer from the cache is; else None.")
+    stale: bool = Field(default=False, description="Whether that is past the time it counts as fresh.")
     error: ErrorInfo | None = None
     usage: Usage = Usage()
     confidence: Confidence | None = None

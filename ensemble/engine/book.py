@@ -9,11 +9,13 @@ from functools import partial
 from typing import Literal
 
 from ensemble.contract.breakers import BreakerView
+from ensemble.contract.caching import CacheParams, CacheView
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.messages import AgentMessage
 from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.runs import RunView
-from ensemble.rules.addresses import ABOUT, LEASES, breaker_at, run_hash, run_key_at
+from ensemble.rules.addresses import ABOUT, CACHE, LEASES, breaker_at, run_hash, run_key_at
+from ensemble.rules.caching import cache_view, cache_wants
 from ensemble.rules.ending import cancel, ending_wants
 from ensemble.rules.exchange import Defaults, decide, wanted
 from ensemble.rules.log import run_log
@@ -21,10 +23,12 @@ from ensemble.rules.records import About
 from ensemble.rules.snapshot import EVERY, Address, Changes, NotRead, Snapshot
 from ensemble.rules.views import breaker_view, run_view
 
-__all__ = ["CLOSED_KEPT", "Book"]
+__all__ = ["CACHED_KEPT", "CLOSED_KEPT", "Book"]
 
 CLOSED_KEPT = 100
 """How many closed runs a book remembers, so that their run_key still answers."""
+CACHED_KEPT = 200
+"""How many answers a book keeps for when their agent fails; the newest ones."""
 
 
 def _now_ms() -> int:
@@ -74,6 +78,12 @@ class Book:
         with self._lock:
             return run_view(run_id, self._hashes.get(run_hash(run_id), {}), self._clock())
 
+    def cached(self, key: str) -> CacheView:
+        """Return the answer kept under *key*."""
+        params = CacheParams(key=key)
+        with self._lock:
+            return cache_view(params, Snapshot(self._clock(), self._read(cache_wants(params))))
+
     def breakers(self, identities: Iterable[str]) -> tuple[BreakerView, ...]:
         """Return the breakers of *identities* that are on record."""
         with self._lock:
@@ -119,6 +129,7 @@ class Book:
             fields[field] = str(int(fields.get(field, 0)) + delta)
         for key, ms in changes.expiries.items():
             if ms and key in self._hashes:  # indexes have a time to live too, and are not kept here
+                self._expiries.pop(key, None)  # so that it stands behind those that were written before it
                 self._expiries[key] = now_ms + ms
         for (key, run_id), score in changes.index.items():
             if key == LEASES:
@@ -129,8 +140,10 @@ class Book:
             self._forget(now_ms)
 
     def _forget(self, now_ms: int) -> None:
-        """Drop what has outlived its time, and the closed runs beyond the number kept, oldest first."""
+        """Drop what has outlived its time, and closed runs and answers beyond the numbers kept, oldest first."""
         for key in [key for key, until_ms in self._expiries.items() if until_ms <= now_ms]:
+            self._drop(key)
+        for key in [key for key in self._expiries if key.startswith(CACHE)][:-CACHED_KEPT]:
             self._drop(key)
         for run_id in list(self._closed)[: -self._closed_kept or None]:
             del self._closed[run_id]

@@ -11,6 +11,7 @@ from ensemble.contract.outcomes import Outcome, StepStatus
 from ensemble.contract.results import ErrorInfo
 from ensemble.engine.calls import Calls
 from ensemble.engine.ending import Endings
+from ensemble.engine.falling import Falling
 from ensemble.engine.scheduler import Scheduler
 from ensemble.engine.state import RunState
 from ensemble.engine.steps import MESSAGE_LIMIT, Phase, StepRun
@@ -23,8 +24,14 @@ __all__ = ["Heeding"]
 class Heeding:
     """Carries the ledger's answers into the run."""
 
-    def __init__(
-        self, state: RunState, calls: Calls, scheduler: Scheduler, streaming: Streaming, endings: Endings
+    def __init__(  # noqa: PLR0917 -- each stands in a place of its own
+        self,
+        state: RunState,
+        calls: Calls,
+        scheduler: Scheduler,
+        streaming: Streaming,
+        endings: Endings,
+        falling: Falling,
     ) -> None:
         """Carry them into *state*."""
         self._state = state
@@ -32,6 +39,7 @@ class Heeding:
         self._scheduler = scheduler
         self._streaming = streaming
         self._endings = endings
+        self._falling = falling
         self._uncertain = UncertainSteps(state)
 
     def heed(self, answer: ExchangeAnswer) -> None:
@@ -53,19 +61,29 @@ class Heeding:
 
     def settle_uncertain(self) -> None:
         """Decide what becomes of steps that an earlier engine left uncertain."""
-        self._uncertain.settle(self._give_up_uncertain, self._ask_after)
+        while self._uncertain.settle(self._give_up_uncertain, self._ask_after):
+            self._scheduler.advance()
 
     def _give_up_uncertain(self, step: StepRun, why: str) -> None:
         self._scheduler.leave_place(step)
         self._endings.end(step, StepStatus.UNCERTAIN, ErrorInfo(code=Outcome.UNCERTAIN, message=why))
         self._state.say(f"{step.step.id} is uncertain and not run again")
 
-    def _ask_after(self, step: StepRun, uncertain: Uncertain) -> None:
-        """Ask what became of the earlier attempt; what is said settles that one."""
+    def _ask_after(self, step: StepRun, uncertain: Uncertain) -> bool:
+        """Ask what became of the earlier attempt, whose agent's answer settles it; false: not yet.
+
+        It may have been a backup's. Then that one works at the step from now on, and needs a place at its own host first.
+        """
+        backup = self._falling.known_as(step, uncertain.identity)
+        if backup is not None:
+            self._scheduler.leave_place(step)
+            self._falling.resume(step, backup)
+            return False
         step.ticket = uncertain.ticket
         agent = Reconciling(self._state.request.agents[step.step.agent], uncertain)
         self._state.say(f"{step.step.id}: asking {step.step.agent} what became of the call an earlier engine made")
         self._send_out(step, agent)
+        return True
 
     def _keep(self, step: StepRun, name: str) -> None:
         if step.phase is Phase.ASKING:
@@ -86,7 +104,9 @@ class Heeding:
                 step.due_s = time.monotonic() + max(10, admission.retry_after_ms or 0) / 1000
                 self._state.say(f"{step.step.id} waits ({admission.why}): {admission.detail}")
             case _:
+                self._scheduler.leave_place(step)  # a backup may want one at another host
                 self._refused(step, admission)
+                return
         self._scheduler.leave_place(step)
 
     def _call(self, step: StepRun) -> None:
@@ -108,12 +128,14 @@ class Heeding:
         self._calls.start(step, agent, call, min(own, left), cut_by_run=left < own)
 
     def _refused(self, step: StepRun, admission: Admission) -> None:
-        """End a step the ledger won't let out; if it was tried before, what went wrong then is the better story."""
+        """Go on without an agent the ledger won't let out; if it was tried before, what went wrong then is the better story."""
         detail = f"{admission.detail} ({admission.why})"
         if step.last_error is not None:
             message = f"{step.last_error.message} Then refused: {detail}"[:MESSAGE_LIMIT]
             status, error = StepStatus.FAILED, step.last_error.model_copy(update={"message": message})
         else:
             status, error = StepStatus.REFUSED, ErrorInfo(code=Outcome.REFUSED, message=detail[:MESSAGE_LIMIT])
-        self._endings.end(step, status, error)
         self._state.say(f"{step.step.id} refused: {detail}")
+        result = self._falling.fall(step, status, error, Outcome.REFUSED, admission.why)
+        if result is not None:
+            self._state.finish(step, result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from ensemble.contract.caching import CacheView
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.runs import RunView
 from ensemble.packing.model import Packed, Part, Policy
@@ -33,6 +34,14 @@ class Ledger(Protocol):
 
     def run(self, run_id: str) -> RunView:
         """Return the run as it stands, for followers.
+
+        Raises:
+            LedgerUnavailable: as above.
+
+        """
+
+    def cached(self, key: str) -> CacheView:
+        """Return the answer kept under *key* of the cache, if there is one.
 
         Raises:
             LedgerUnavailable: as above.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ensemble.agents.port import Call
@@ -10,10 +11,10 @@ from ensemble.engine.carrying import carry
 from ensemble.engine.homes import Home, Seen
 from ensemble.engine.state import RunState
 from ensemble.plan.conditions import evaluate
-from ensemble.plan.model import Step
+from ensemble.plan.model import AgentSpec, Step
 from ensemble.plan.rendering import Scope, as_text, render
 
-__all__ = ["applies", "prepare", "scope_of"]
+__all__ = ["applies", "for_backup", "prepare", "scope_of"]
 
 
 def scope_of(state: RunState, home: Home | None = None) -> Scope:
@@ -58,6 +59,11 @@ def prepare(state: RunState, step: Step, home: Home) -> Call:
         asked=step.query is not None,
         outputs={output.name: output.type for output in step.outputs},
     )
+
+
+def for_backup(state: RunState, call: Call, backup: AgentSpec, home: Home) -> Call:
+    """Return *call* as the agent *backup* is given it: the same, but for the inputs that belong to the agent."""
+    return replace(call, fixed_inputs=_filled(state, dict(backup.inputs), scope_of(state, home)))
 
 
 def _query(state: RunState, step: Step, scope: Scope, home: Home) -> str:

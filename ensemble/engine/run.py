@@ -17,6 +17,7 @@ from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.ending import GRACE_S, Endings
 from ensemble.engine.errors import RunTakenOver
 from ensemble.engine.events import Event, Report
+from ensemble.engine.falling import Falling
 from ensemble.engine.following import follow
 from ensemble.engine.heeding import Heeding
 from ensemble.engine.hosts import HOSTS, Hosts
@@ -90,9 +91,10 @@ class _Engine:
         self.scheduler = Scheduler(self.state, self.calls, hosts)
         self.teller = Teller(self.state, ledger)
         self.streaming = Streaming(self.state)
-        settling = Settling(self.state, chance)
+        falling = Falling(self.state, ledger, self.scheduler.prepared)
+        settling = Settling(self.state, chance, falling)
         self.endings = Endings(self.state, self.calls, self.scheduler, settling, self.streaming)
-        self.heeding = Heeding(self.state, self.calls, self.scheduler, self.streaming, self.endings)
+        self.heeding = Heeding(self.state, self.calls, self.scheduler, self.streaming, self.endings, falling)
         self.told_s = time.monotonic()
 
     def conduct(self) -> Generator[Event, None, Report]:

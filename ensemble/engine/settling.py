@@ -10,6 +10,7 @@ from ensemble.agents.port import Reply
 from ensemble.contract.exchange import Settlement
 from ensemble.contract.outcomes import Outcome, StepStatus
 from ensemble.contract.results import ErrorInfo, StepResult, Usage
+from ensemble.engine.falling import Falling
 from ensemble.engine.recording import recorded
 from ensemble.engine.retry import next_try
 from ensemble.engine.state import RunState
@@ -22,10 +23,11 @@ __all__ = ["Settling"]
 class Settling:
     """Books the ends of attempts into *state*."""
 
-    def __init__(self, state: RunState, chance: Callable[[], float]) -> None:
-        """Judge by the plan of *state*; *chance* gives the retries' jitter."""
+    def __init__(self, state: RunState, chance: Callable[[], float], falling: Falling) -> None:
+        """Judge by the plan of *state*; *chance* gives the retries' jitter, *falling* what follows the last of them."""
         self._state = state
         self._chance = chance
+        self._falling = falling
 
     def settle(self, step: StepRun, flight: Flight, reply: Reply, *, final: bool = False) -> None:
         """Book *reply* as the end of *flight*; unless *final*, a retry may follow."""
@@ -34,23 +36,34 @@ class Settling:
         reply = replace(reply, usage=priced(_known_usage(reply), step.price_per_1k, step.currency))
         step.book(reply.usage)
         error = None if reply.outcome is Outcome.SUCCEEDED else _error_of(reply)
+        identity = self._state.request.agents[step.step.agent].identity
         result = self._result(step, reply, error, now, final=final)
-        self._book(step, flight, reply, error, result)
+        self._book(step, flight, reply, error, result, identity=identity, now=now)
 
     def drop(self, step: StepRun, flight: Flight) -> None:
         """Book the end of a call that nothing needs any more; that is no error."""
-        result = step.ended(StepStatus.CANCELLED, self._state.started_s, time.monotonic(), error=None)
-        self._book(step, flight, Reply(outcome=Outcome.CANCELLED), None, result)
+        now = time.monotonic()
+        identity = self._state.request.agents[step.step.agent].identity
+        result = step.ended(StepStatus.CANCELLED, self._state.started_s, now, error=None)
+        self._book(step, flight, Reply(outcome=Outcome.CANCELLED), None, result, identity=identity, now=now)
 
     def _book(
-        self, step: StepRun, flight: Flight, reply: Reply, error: ErrorInfo | None, result: StepResult | None
+        self,
+        step: StepRun,
+        flight: Flight,
+        reply: Reply,
+        error: ErrorInfo | None,
+        result: StepResult | None,
+        *,
+        identity: str,
+        now: float,
     ) -> None:
-        now = time.monotonic()
+        """Tell the ledger; *identity*: whose attempt it was, which a backup may have followed already."""
         self._state.settle.append(
             Settlement(
                 ticket=flight.ticket,
                 step=step.step.id,
-                identity=self._state.request.agents[step.step.agent].identity,
+                identity=identity,
                 outcome=reply.outcome,
                 usage=reply.usage,
                 started_ms=max(0, round((flight.started_s - self._state.started_s) * 1000)),
@@ -59,6 +72,7 @@ class Settling:
                 retry_after_ms=None if reply.retry_after_s is None else round(reply.retry_after_s * 1000),
                 remote=reply.remote,
                 result=None if result is None else self._recorded(result),
+                cache=None if result is None else self._falling.order(step, result),
             )
         )
         if result is not None:
@@ -80,6 +94,7 @@ class Settling:
         if error is None:
             result = step.answered(reply, self._state.started_s, now)
             self._state.say(f"{name} succeeded after {result.took_ms / 1000:.2f} s{_spent(result)}")
+            self._falling.answered(step)
             return result
         step.last_error = error
         retry = (
@@ -96,7 +111,10 @@ class Settling:
             self._state.say(f"{name} {reply.outcome}: {error.message}; again in {retry.delay_s:.1f} s")
             return None
         self._state.say(f"{name} {reply.outcome}: {error.message}")
-        return step.ended(status_of(reply.outcome), self._state.started_s, now, error=error)
+        status = status_of(reply.outcome)
+        if final:
+            return step.ended(status, self._state.started_s, now, error=error)
+        return self._falling.fall(step, status, error, reply.outcome)
 
 
 def _known_usage(reply: Reply) -> Usage:

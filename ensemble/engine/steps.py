@@ -15,10 +15,11 @@ from ensemble.engine.homes import Home
 from ensemble.engine.ports import Job
 from ensemble.engine.retry import Tally
 from ensemble.engine.usage import add_usage
+from ensemble.plan.fallbacks import Chain
 from ensemble.plan.joins import SkipReason
 from ensemble.plan.model import Step
 
-__all__ = ["Flight", "Phase", "StepRun", "status_of"]
+__all__ = ["Failure", "Fallen", "Flight", "Phase", "StepRun", "status_of"]
 
 MESSAGE_LIMIT = 4000
 """The longest error message; the ledger takes 4096."""
@@ -58,11 +59,37 @@ class Flight:
     job: Job | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How one agent failed at a step for good."""
+
+    agent: str
+    status: StepStatus
+    error: ErrorInfo
+
+
+@dataclass(slots=True)
+class Fallen:
+    """A step whose agent failed for good, and what stands in for it."""
+
+    planned: Step
+    """The step as the plan has it."""
+    chain: Chain
+    failures: list[Failure] = field(default_factory=list)
+    """The plan's agent's, then those of its backups in turn."""
+
+    @property
+    def next_backup(self) -> int:
+        """Which backup of the chain is next."""
+        return len(self.failures) - 1
+
+
 @dataclass(slots=True)
 class StepRun:
     """What the scheduler knows of one step."""
 
     step: Step
+    """As it is worked at now: a backup's takes the place of the plan's, with its agent and settings."""
     home: Home
     parent: StepRun | None = None
     """The group it is a part of."""
@@ -94,6 +121,8 @@ class StepRun:
     flight: Flight | None = None
     last_error: ErrorInfo | None = None
     result: StepResult | None = None
+    fallen: Fallen | None = None
+    """Given once its agent has failed for good."""
     skipped: SkipReason | None = None
     """Why, if it was skipped: it decides what its dependents do."""
 
@@ -121,7 +150,8 @@ class StepRun:
         self.flight = None
         self.result = result
         if self.step.group is None:
-            self.news = result.status is StepStatus.SUCCEEDED and not self.kept
+            fresh = result.status is StepStatus.SUCCEEDED and not self.kept
+            self.news = fresh and result.source is not Source.DEFAULT  # which is no other than it was before
         self.phase = Phase.DONE
         return result
 
@@ -146,7 +176,7 @@ class StepRun:
             status=StepStatus.SUCCEEDED,
             text=reply.text,
             data=dict(reply.data),
-            source=Source.AGENT,
+            source=Source.AGENT if self.fallen is None else Source.BACKUP,
             usage=self.usage or Usage(),
             confidence=reply.confidence,
             sources=tuple(reply.sources),

@@ -67,11 +67,13 @@ class UncertainSteps:
             else:
                 self._waiting[each.step] = each
 
-    def settle(self, give_up: Callable[[StepRun, str], None], ask_after: Callable[[StepRun, Uncertain], None]) -> None:
-        """Deal with those whose turn has come, before anything is asked for them."""
-        if not self._waiting:
-            return
-        for step in list(self._state.in_phase(Phase.ASKING)):
+    def settle(self, give_up: Callable[[StepRun, str], None], ask_after: Callable[[StepRun, Uncertain], bool]) -> bool:
+        """Deal with those whose turn has come, before anything is asked for them; say whether one wants another place.
+
+        *ask_after* says whether it has asked.
+        """
+        postponed = False
+        for step in list(self._state.in_phase(Phase.ASKING)) if self._waiting else ():
             uncertain = self._waiting.pop(step.step.id, None)
             if uncertain is None:
                 continue
@@ -80,5 +82,9 @@ class UncertainSteps:
                     self._state.warn(AGAIN.format(step.step.id))
                 case "fail":
                     give_up(step, WORDS)
+                case _ if not ask_after(step, uncertain):
+                    self._waiting[step.step.id] = uncertain
+                    postponed = True
                 case _:
-                    ask_after(step, uncertain)
+                    pass
+        return postponed

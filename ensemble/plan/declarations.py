@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ensemble.plan.fallbackfields import fallback_settings
 from ensemble.plan.faults import Faults, folded
 from ensemble.plan.fields import MAX_RETRIES, MAX_TOKENS, Fields, at, entries, name_of
 from ensemble.plan.lookup import Declaration
@@ -31,6 +32,8 @@ FIELDS = frozenset(
         "breaker",
         "memory",
         "on_uncertain",
+        "cache",
+        "fallback",
     }
 )
 """The fields of one agent."""
@@ -135,6 +138,7 @@ def _declaration(name: str, path: str, spec: Any, texts: Texts) -> Declaration:
         "breaker": fields.breaker("breaker"),
         "memory": bool(fields.flag("memory")),
         **read_settings(fields),
+        **fallback_settings(fields, texts),
     }
     fields.close()
     target_path = fields.at("app") if target else path

@@ -14,7 +14,7 @@ from ensemble.plan.inside import steps_within
 from ensemble.plan.model import Plan, Step
 from ensemble.plan.templates import Template
 
-__all__ = ["condition_document", "fingerprint"]
+__all__ = ["condition_document", "digest", "fingerprint"]
 
 FILE_IDS = ("upload_file_id", "tool_file_id", "related_id", "content_hash", "sha256")
 """Fields that say which file it is, the surest first. Dify signs a file's URL anew each time it is shown."""
@@ -41,6 +41,15 @@ def fingerprint(plan: Plan, *, task: str, inputs: Mapping[str, Any], user: str, 
         "synthesizer": plan.synthesizer,
         "output": _value(plan.output),
     }
+    return _hashed(document)
+
+
+def digest(given: Mapping[str, Any]) -> str:
+    """Return 64 hex digits for what is given to an agent; a file counts as in :func:`fingerprint`."""
+    return _hashed(_inputs(given))
+
+
+def _hashed(document: Any) -> str:
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()
 

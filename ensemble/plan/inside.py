@@ -13,7 +13,7 @@ from ensemble.plan.templates import Reference, references
 if TYPE_CHECKING:
     from ensemble.plan.model import Step
 
-__all__ = ["depth_of", "described", "group_references", "nameless", "size_of", "steps_within"]
+__all__ = ["callers_within", "depth_of", "described", "group_references", "nameless", "size_of", "steps_within"]
 
 
 def steps_within(group: Group) -> tuple[Step, ...]:
@@ -38,6 +38,15 @@ def depth_of(step: Step) -> int:
     if isinstance(step.group, Managed):
         return 1 + any(executor.team is not None for executor in step.group.executors)
     return 1 + max(map(depth_of, steps_within(step.group)), default=0)
+
+
+def callers_within(step: Step) -> Iterator[Step]:
+    """Yield the steps in *step*, itself included, that call an agent themselves."""
+    if step.group is None:
+        yield step
+    else:
+        for inner in steps_within(step.group):
+            yield from callers_within(inner)
 
 
 def size_of(step: Step) -> int:

@@ -64,7 +64,7 @@ class Directory:
             self._unknown(word, path)
             return None
         name = ref.name if isinstance(ref, CredentialAgent) else word.strip().lower()
-        return self._keep(AgentSpec(name=name, ref=ref)).name
+        return self.keep(AgentSpec(name=name, ref=ref)).name
 
     def _declare(self, declaration: Declaration) -> None:
         ref = declaration.ref or resolve(declaration.target, self._credentials)
@@ -72,9 +72,10 @@ class Directory:
             self._failed.add(folded(declaration.name))
             self._unknown(declaration.target, declaration.target_path)
         else:
-            self._keep(AgentSpec(name=declaration.name, ref=ref, **declaration.settings))
+            self.keep(AgentSpec(name=declaration.name, ref=ref, **declaration.settings))
 
-    def _keep(self, spec: AgentSpec) -> AgentSpec:
+    def keep(self, spec: AgentSpec) -> AgentSpec:
+        """Let *spec* be the agent of its name."""
         self.agents[spec.name] = spec
         self._by_key[folded(spec.name)] = spec
         return spec

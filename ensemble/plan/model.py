@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ensemble.contract.breakers import BreakerPolicy
 from ensemble.plan.conditions import Condition
+from ensemble.plan.fallbacks import Cache, Chain, Fallback, chain
 from ensemble.plan.groups import ForEach, Group, Loop, Managed
 from ensemble.plan.joins import Join
 from ensemble.plan.routes import Routing
@@ -71,6 +72,10 @@ class AgentSpec:
     breaker: BreakerPolicy | None = None
     memory: bool = False
     """Whether its calls go on with one conversation."""
+    cache: Cache | None = None
+    """How long its answers may stand in for it; None: nothing is said."""
+    fallback: Fallback | None = None
+    """Who or what stands in for it; None: nothing is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,8 @@ class Step:
     max_tokens: int | None = None
     on_uncertain: str | None = None
     """One of :data:`ON_UNCERTAIN`."""
+    cache: Cache | None = None
+    fallback: Fallback | None = None
     outputs: tuple[Output, ...] = ()
     stream: bool | None = None
     decides: bool = False
@@ -165,6 +172,8 @@ class Defaults:
     max_tokens: int | None = None
     on_uncertain: str | None = None
     breaker: BreakerPolicy | None = None
+    cache: Cache | None = None
+    fallback: Fallback | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,6 +260,20 @@ class Plan:
     def breaker(self, step: Step) -> BreakerPolicy | None:
         """Return the breaker's policy: the agent's, else the plan's default."""
         return _first(self.spec(step).breaker, self.defaults.breaker)
+
+    def cache(self, step: Step) -> Cache | None:
+        """Return how long the agent's answers at *step* may stand in for it; None: they are not kept."""
+        spec = self.spec(step)
+        cache = _first(step.cache, spec.cache, None if step.decides else self.defaults.cache)
+        return None if cache is None or not cache.kept_s or spec.memory else cache
+
+    def fallbacks(self, step: Step) -> Chain:
+        """Return what stands in for the step's agent: by the step's word, else its agent's, else the plan's default.
+
+        For one that only decides, the next one that decides does.
+        """
+        own = _first(step.fallback, self.spec(step).fallback, None if step.decides else self.defaults.fallback)
+        return chain(step.agent, own, {name: spec.fallback for name, spec in self.agents.items()})
 
     @cached_property
     def _dependents(self) -> Mapping[str, tuple[str, ...]]:

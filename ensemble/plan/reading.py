@@ -9,6 +9,7 @@ from typing import Any
 from ensemble.plan.bounds import bounded, unreadable
 from ensemble.plan.cycles import find_cycles, in_words
 from ensemble.plan.declarations import Named, named_agents, parse_agents, read_agents, read_settings, read_tools
+from ensemble.plan.fallbackfields import REFUSAL, check_fallbacks, fallback_settings, find_backups, found_backup
 from ensemble.plan.faults import Faults, folded, shortened
 from ensemble.plan.fields import MAX_TOKENS, Fields, at
 from ensemble.plan.groupfields import MAX_PARALLEL
@@ -116,6 +117,7 @@ class _Reader:
         listed = named_agents(_bounded_agents(root.take("agents"), self.faults), self.faults)
         declared = self._declared(listed)
         directory = Directory(declared, self.known, self.faults)
+        find_backups(declared, directory)
         last = root.text("synthesizer").strip() or synthesizer.strip()
         carry_all = root.choice("context", ("previous", "all")) == "all"
         routing = self._routing(chosen, listed or self.team, directory, last)
@@ -138,10 +140,11 @@ class _Reader:
             pattern=chosen,
             limits=self._limits(),
             on_failure=_on_failure(root),
-            defaults=self._defaults(),
+            defaults=self._defaults(directory),
             warnings=tuple(self.warnings),
             routing=routing,
         )
+        check_fallbacks(plan, {raw.id: raw.fields.path for raw in raws or ()}, self.faults)
         root.close()
         self.faults.stop()
         return plan
@@ -259,9 +262,11 @@ class _Reader:
         inner.close()
         return low.lowered(high)
 
-    def _defaults(self) -> Defaults:
+    def _defaults(self, directory: Directory) -> Defaults:
         inner = Fields(self.root.take("defaults"), "defaults", self.faults)
-        defaults = Defaults(breaker=inner.breaker("breaker"), **read_settings(inner))
+        settings = read_settings(inner) | fallback_settings(inner, self._texts((), self.plan_typed, REFUSAL))
+        settings["fallback"] = found_backup(settings["fallback"], inner.at("fallback"), directory)
+        defaults = Defaults(breaker=inner.breaker("breaker"), **settings)
         inner.close()
         return defaults
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ensemble.plan.conditions import Condition, condition_references
 from ensemble.plan.declarations import read_settings
+from ensemble.plan.fallbackfields import fallback_settings, found_backup
 from ensemble.plan.faults import Faults, folded, suggestion
 from ensemble.plan.fields import Fields, at, entries, name_of
 from ensemble.plan.groupfields import BODIES, GroupFields
@@ -91,6 +92,8 @@ def read_step(raw: RawStep, ids: Collection[str], directory: Directory, texts: T
     inputs = _inputs(fields, groups.texts)
     query = groups.texts.text(fields.text("query"), fields.at("query")) or None
     explicit = _depends_on(fields, ids, texts.faults)
+    settings = read_settings(fields) | fallback_settings(fields, texts)
+    settings["fallback"] = found_backup(settings["fallback"], fields.at("fallback"), directory)
     leaf = Step(
         id=raw.id,
         agent=(raw.agent and directory.find(raw.agent, raw.agent_path)) or "",
@@ -99,7 +102,7 @@ def read_step(raw: RawStep, ids: Collection[str], directory: Directory, texts: T
         carries=explicit if inputs is None and query is None else (),
         outputs=_outputs(fields, texts.faults),
         stream=fields.flag("stream"),
-        **read_settings(fields),
+        **settings,
     )
     around = groups.around(leaf, lambda data, path, words: _nested(data, path, words, directory))
     depends_on = tuple(dict.fromkeys((*explicit, *_implied(around, when, ids))))

@@ -14,6 +14,7 @@ __all__ = [
     "BREAKERS",
     "BREAKERS_HELD",
     "BUDGETS",
+    "CACHE",
     "LEASES",
     "RESERVATIONS",
     "RUN",
@@ -27,6 +28,7 @@ __all__ = [
     "breaker_changes_at",
     "budget_definition_at",
     "budget_hash",
+    "cached_at",
     "call_at",
     "reservation_at",
     "run_at",
@@ -52,6 +54,9 @@ RESERVATIONS = "reservations"
 """Sorted set of the tickets of reservations of no run by the end of their lease, unix milliseconds."""
 SLOTS = "slots"
 """The hash of slots: an operator's limits, the line of those who wait, and how many calls are out in each scope."""
+
+CACHE = "cache:"
+"""Beginning of the keys of answers that are kept for when their agent fails; the key of the cache follows."""
 
 RUN = "run"
 """Field of a run's hash: who runs it and how it stands (records.Run). Written by every exchange, so it is small."""
@@ -115,6 +120,11 @@ def agent_at(identity: str) -> tuple[Address, Address]:
 def call_at(identity: str, ticket: str) -> Address:
     """Return the address of a call that is guarded by an agent's breaker and belongs to no run (records.Call)."""
     return Address(f"call:{ticket}:{identity}", "call")
+
+
+def cached_at(key: str) -> Address:
+    """Return the address of the newest answer kept under a key of the cache (records.Cached)."""
+    return Address(CACHE + key, "answer")
 
 
 def budget_hash(name: str) -> str:

@@ -8,7 +8,18 @@ from __future__ import annotations
 from ensemble.contract.exchange import Exchange, ExchangeAnswer, Role, RunHead
 from ensemble.contract.outcomes import RunStatus
 from ensemble.rules import lease
-from ensemble.rules.addresses import ABOUT, ANSWER, STEPS, agent_at, attempt_at, breaker_at, run_at, run_key_at, step_at
+from ensemble.rules.addresses import (
+    ABOUT,
+    ANSWER,
+    STEPS,
+    agent_at,
+    attempt_at,
+    breaker_at,
+    cached_at,
+    run_at,
+    run_key_at,
+    step_at,
+)
 from ensemble.rules.admitting import admit
 from ensemble.rules.closing import close, stored_answer
 from ensemble.rules.lease import Standing
@@ -51,6 +62,8 @@ def wanted(ask: Exchange) -> tuple[Address, ...]:
         addresses += [attempt_at(run_id, news.ticket), step_at(run_id, news.step)]
         if news.identity is not None:
             addresses.append(breaker_at(news.identity))
+        if news.cache is not None:
+            addresses.append(cached_at(news.cache.key))
     addresses += [step_at(run_id, result.step) for result in ask.ended]
     for wish in ask.admit:
         addresses += [attempt_at(run_id, wish.ticket), step_at(run_id, wish.step), breaker_at(wish.identity)]

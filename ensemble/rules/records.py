@@ -19,8 +19,9 @@ from ensemble.contract.budgets import (
 from ensemble.contract.exchange import LEASE_MS, AdmissionAsk, OnLost, PlannedStep, Remote, Settlement
 from ensemble.contract.guarding import CallAsk
 from ensemble.contract.outcomes import Outcome, RunStatus
+from ensemble.contract.results import StepResult
 
-__all__ = ["About", "Amounts", "Attempt", "Booking", "Breaker", "Call", "Defaults", "Run", "Seen", "Steps"]
+__all__ = ["About", "Amounts", "Attempt", "Booking", "Breaker", "Cached", "Call", "Defaults", "Run", "Seen", "Steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,14 @@ class Call(_Record):
     ask: CallAsk
     generation: int = Field(description="The breaker's at admission.")
     outcome: Outcome | None = Field(default=None, description="How it ended; None as long as nobody told.")
+
+
+class Cached(_Record):
+    """An answer that is kept for when its agent fails."""
+
+    since_ms: int = Field(description="When the agent gave it, unix milliseconds.")
+    until_ms: int = Field(description="When it is forgotten.")
+    result: StepResult
 
 
 class Seen(_Record):

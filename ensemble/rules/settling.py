@@ -8,6 +8,7 @@ from ensemble.contract.exchange import Settlement
 from ensemble.contract.results import StepResult
 from ensemble.rules import paying
 from ensemble.rules.addresses import run_at
+from ensemble.rules.caching import keep
 from ensemble.rules.problems import Conflict
 from ensemble.rules.records import Attempt, Defaults
 from ensemble.rules.statistics import count
@@ -40,13 +41,15 @@ def settle(work: Working, news: Settlement, where: str, defaults: Defaults, *, l
         return
     news = _countable(news)
     taken = news.result is not None and _take(work, news.ticket, news.result, late=late)
+    if taken:
+        keep(work.draft, attempt, news)
     _tell_breaker(work, attempt, news, defaults)
     count(work.draft, attempt.ask.identity, news)
     booked = paying.book(work, attempt, news)
     work.put_attempt(
         attempt.model_copy(
             update={
-                "settlement": news.model_copy(update={"result": None}),
+                "settlement": news.model_copy(update={"result": None, "cache": None}),
                 "settled_ms": work.now_ms,
                 **booked,
                 "result_taken": taken,

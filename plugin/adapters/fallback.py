@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ensemble.contract.caching import CacheView
 from ensemble.contract.exchange import CloseRun, Exchange, ExchangeAnswer, Role
 from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.problems import ProblemCode
@@ -99,6 +100,23 @@ class FallbackLedger:
 
         """
         return (self._book if self._gone_over else self._sidecar).run(run_id)
+
+    def cached(self, key: str) -> CacheView:
+        """Return the answer kept under *key*; a sidecar that is away or knows no such thing has none.
+
+        It is asked while a step waits for the word. One that was away a moment ago is not asked at all.
+        """
+        if self._gone_over:
+            return self._book.cached(key)
+        if self._absence.lasts():
+            return CacheView(key=key)
+        try:
+            return self._sidecar.cached(key)
+        except SidecarUnavailable:
+            self._absence.note()
+        except SidecarRefused:
+            pass  # an older one
+        return CacheView(key=key)
 
     def leave(self) -> None:
         """Take note that the tool's call is over: what the sidecar has not heard is handed in."""

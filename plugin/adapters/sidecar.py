@@ -25,6 +25,7 @@ from ensemble.contract.budgets import (
     ReservationNews,
     ReservationSettled,
 )
+from ensemble.contract.caching import CacheParams, CacheView
 from ensemble.contract.context import ContextAsk, PackedContext
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.guarding import CallAdmission, CallAsk, CallNews, CallSettled
@@ -206,6 +207,14 @@ class SidecarLedger(Wire):
     def get_result(self, params: WholeParams) -> WholeResult:
         """Return a result stored whole."""
         return self.call(endpoints.GET_RESULT, params)
+
+    def cached(self, key: str) -> CacheView:
+        """Return the answer kept under *key*; the engine's word for :meth:`get_cached`."""
+        return self.get_cached(CacheParams(key=key))
+
+    def get_cached(self, params: CacheParams) -> CacheView:
+        """Return an answer kept for when its agent fails, if there is one."""
+        return self.call(endpoints.GET_CACHED, params)
 
     def list_state(self, params: NamespaceParams) -> StateList:
         """Return the entries of a namespace."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
+from ensemble.contract.caching import CacheParams, CacheView
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.problems import Fault
 from ensemble.contract.runs import CancelAnswer, RunList, RunLog, RunParams, RunsParams, RunView
 from ensemble.rules.addresses import run_hash
+from ensemble.rules.caching import cache_view, cache_wants
 from ensemble.rules.ending import cancel, ending_wants
 from ensemble.rules.exchange import Conflict, Defaults, UnknownRun, decide, wanted
 from ensemble.rules.log import run_log
@@ -69,6 +71,10 @@ class Runs:
             return RunLog(messages=run_log(params.run_id, fields))
         except UnknownRun as error:
             raise _unknown(error) from error
+
+    def cached(self, tenant: str, params: CacheParams) -> CacheView:
+        """Return the answer that runs have kept under a key, if there is one."""
+        return self._store.look(tenant, partial(cache_view, params), cache_wants(params))
 
     def page(self, tenant: str, params: RunsParams) -> RunList:
         """Return a page of the runs, newest first."""

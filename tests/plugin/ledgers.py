@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ensemble.contract.caching import CacheView
 from ensemble.contract.exchange import (
     AdmissionAsk,
     CloseRun,
@@ -55,6 +56,12 @@ class Sidecar:
         if self.away is not None:
             raise self.away
         return self.kept.run(run_id)
+
+    def cached(self, key: str) -> CacheView:
+        """Answer, unless away."""
+        if self.away is not None:
+            raise self.away
+        return self.kept.cached(key)
 
 
 class Clock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ensemble.contract.caching import CacheOrder
 from ensemble.contract.exchange import (
     CloseRun,
     Decision,
@@ -12,11 +13,12 @@ from ensemble.contract.exchange import (
     Settlement,
 )
 from ensemble.contract.outcomes import Outcome, RunStatus
+from ensemble.contract.problems import ProblemCode
 from ensemble.engine.book import Book
 from ensemble.engine.ports import Ledger
 from ensemble.rules.problems import UnknownRun
 from plugin.adapters.fallback import AWAY_S, Absence, FallbackLedger
-from plugin.errors import BadCredentials, SidecarUnavailable
+from plugin.errors import BadCredentials, SidecarRefused, SidecarUnavailable
 from tests.plugin.ledgers import CLOSE, RUN, Clock, Sidecar, going_on, news, opening, wish
 
 
@@ -203,3 +205,57 @@ def test_who_follows_another_call_is_told_that_nobody_knows(sidecar: Sidecar, le
 
     with pytest.raises(SidecarUnavailable):
         ledger.run("d" * 32)
+
+
+KEY = "c" * 64
+
+
+def keeping(step: str, ticket: str) -> Settlement:
+    """Return the settlement of a succeeded attempt whose answer is to be kept."""
+    return news(step, ticket).model_copy(update={"cache": CacheOrder(key=KEY, keep_ms=60_000)})
+
+
+def kept_text(ledger: Ledger) -> str | None:
+    """Return the kept answer, None where there is none."""
+    result = ledger.cached(KEY).result
+    return None if result is None else result.text
+
+
+def test_kept_answers_are_the_sidecars(sidecar: Sidecar, book: Book, ledger: FallbackLedger) -> None:
+    """Of all its runs; one that is away has none, and is not asked again for a moment."""
+    answer = ledger.exchange(opening(wish("one", "1")))
+    ledger.exchange(going_on(answer.run.epoch, settle=(keeping("one", "1"),)))
+    clock = Clock()
+    other = one_more(sidecar, book, Absence(clock))
+    assert kept_text(other) == "one done"
+
+    sidecar.away = SidecarUnavailable("gone")
+    assert kept_text(other) is None
+    sidecar.away = None
+    assert kept_text(other) is None
+    clock.now += AWAY_S
+    assert kept_text(other) == "one done"
+    assert other.warnings == []
+    assert other.durable
+
+
+def test_a_run_that_went_over_to_the_book_finds_what_that_kept(
+    sidecar: Sidecar, book: Book, ledger: FallbackLedger
+) -> None:
+    """And does not ask the sidecar any more, even if it is back."""
+    sidecar.away = SidecarUnavailable("gone")
+    answer = ledger.exchange(opening(wish("one", "1")))
+    sidecar.away = None
+    ledger.exchange(going_on(answer.run.epoch, settle=(keeping("one", "1"),)))
+
+    assert kept_text(ledger) == kept_text(book) == "one done"
+    assert kept_text(sidecar) is None
+
+
+def test_a_sidecar_that_knows_no_cache_has_none(sidecar: Sidecar, ledger: FallbackLedger) -> None:
+    """An older one; the run goes on with it."""
+    ledger.exchange(opening(wish("one", "1")))
+    sidecar.away = SidecarRefused("no such path", ProblemCode.NOT_FOUND)
+
+    assert kept_text(ledger) is None
+    assert ledger.durable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gevent
 import pytest
 
+from ensemble.contract.caching import CacheView
 from ensemble.contract.exchange import CloseRun, Exchange, ExchangeAnswer, OpenRun
 from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.runs import RunView
@@ -32,6 +33,9 @@ class Sidecar:
 
     def run(self, run_id: str) -> RunView:
         return self.book.run(run_id)
+
+    def cached(self, key: str) -> CacheView:
+        return self.book.cached(key)
 
 
 def late(number: int, answer: str = "") -> Exchange:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.standin.apps import App, Usage
-from tests.standin.failures import always, first
+from tests.standin.failures import Failure, Failures, always, first
 from tests.standin.invocation import Result
 from tests.standin.parameters import declared_tools
 from tests.standin.service_api import ROOT
@@ -30,6 +30,7 @@ RICH = App(
     outputs={"answer": "facts", "confidence": 0.75, "sources": [{"title": "a book"}], "rows": [1, None], "none": None},
     usage=USAGE,
 )
+KEPT = App(name="kept", failures=Failures(sequence=(None,), always=Failure(kind="node_failed")))
 CHAT = App(name="chat", answer="words about {query}", usage=USAGE)
 
 
@@ -42,9 +43,12 @@ def sent_as_declared(result: Result) -> None:
 
 
 def test_a_run_in_which_everything_happens_is_sent_as_declared(make_team: MakeTeam) -> None:
-    """A success with data, confidence and sources, a failure, a step skipped for it, and one that `when` skips."""
-    team = make_team(RICH, CHAT, DEAD)
+    """A success with data, confidence and sources, a failure, a step skipped for it, one that `when` skips, a fallback."""
+    team = make_team(RICH, CHAT, DEAD, KEPT)
+    kept = {"id": "kept", "agent": "kept", "cache": 600}
+    team.run("hello", plan=json.dumps({"steps": [kept]}))
     steps = [
+        kept,
         {"id": "rich", "agent": "rich", "inputs": {}},
         {"id": "dead", "agent": "dead"},
         {"id": "after", "agent": "chat", "depends_on": ["dead"]},

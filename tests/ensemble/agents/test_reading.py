@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ensemble.agents.reading import read_blocking, read_usage, remote_of, text_of
+from ensemble.agents.reading import read_blocking, read_usage, remote_of
+from ensemble.contract.answers import text_of
 from ensemble.contract.outcomes import Outcome
 from ensemble.contract.results import Usage
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ensemble.agents.port import Agent
 from ensemble.contract.outcomes import RunStatus
+from ensemble.engine.book import Book
 from tests.ensemble.engine.kit import Scripted, bad, good, play, slow, team
 
 
@@ -78,3 +79,29 @@ def test_a_step_skipped_for_one_failure_does_not_end_its_healthy_siblings() -> N
 
     assert played.statuses() == {"a": "failed", "b": "succeeded", "c": "skipped"}
     assert "all there is" in played.report.answer
+
+
+def test_a_step_that_recovered_without_a_call_needs_no_more_of_others() -> None:
+    """Its agent was refused; what it would have waited for to use is ended, as if it had been called."""
+    plan = {
+        "agents": {"after": {"breaker": {"failure_threshold": 1}}},
+        "steps": [
+            {"id": "quick", "agent": "quick"},
+            {"id": "slow", "agent": "slow"},
+            {
+                "id": "after",
+                "agent": "after",
+                "depends_on": ["quick", "slow"],
+                "join": "any",
+                "fallback": {"default": "x"},
+            },
+        ],
+    }
+    book, after = Book(), Scripted("a", [bad()])
+    agents: dict[str, Agent] = {"quick": Scripted("q"), "slow": Scripted("s", [slow(20)]), "after": after}
+    play(plan, agents, ledger=book)
+
+    played = play(plan, agents, ledger=book)
+
+    assert (played.report.answer, len(after.calls), played.seconds < 5) == ("x", 1, True)
+    assert played.statuses() == {"quick": "succeeded", "slow": "cancelled", "after": "succeeded"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ensemble.contract.caching import CacheView
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.runs import RunView
@@ -31,6 +32,10 @@ class Scales:
     def run(self, run_id: str) -> RunView:
         """Return the run."""
         return self.book.run(run_id)
+
+    def cached(self, key: str) -> CacheView:
+        """Return what is kept."""
+        return self.book.cached(key)
 
 
 def test_many_long_results_at_once_are_told_in_parts() -> None:

@@ -9,12 +9,12 @@ import pytest
 
 from ensemble.agents.port import Call, CallScope, Reply
 from ensemble.contract.exchange import LEASE_MS, Remote
-from ensemble.contract.outcomes import Outcome, RunStatus
+from ensemble.contract.outcomes import Outcome, RunStatus, Source
 from ensemble.engine.book import Book
 from ensemble.engine.hosts import Hosts
 from ensemble.engine.run import run
 from ensemble.engine.threads import ThreadRunner
-from tests.ensemble.engine.kit import Scripted, good, play, request, slow
+from tests.ensemble.engine.kit import Scripted, bad, good, play, request, slow
 
 REMOTE = Remote(task_id="t", workflow_run_id="w")
 
@@ -102,3 +102,33 @@ def test_where_nobody_can_tell_the_step_stays_uncertain() -> None:
 
     again = play(plan("reconcile"), agents, ledger=book, run_key="k")
     assert (again.statuses()["b"], again.report.status, len(agent.calls)) == ("succeeded", RunStatus.SUCCEEDED, 2)
+
+
+@pytest.mark.parametrize("answer", [good("it had done it"), Reply(outcome=Outcome.AGENT_FAILED, message="it had not")])
+def test_a_backup_is_asked_after_at_its_own_app(answer: Reply) -> None:
+    """Not the agent it stood in for, which never heard of that run; what it says counts as a backup's word."""
+    book, ahead = clocked()
+    hosts, backup, other = Hosts(), Askable(answer), Scripted("d", [good("from d")], host="http://three")
+    backup.host = "http://two"
+    agents = {"b": Scripted("b0", [bad(Outcome.REJECTED)]), "x": backup, "d": other}
+    agents["c"] = Scripted("c", [slow(0.2)], host="http://four")
+    backed = {
+        "agents": {"x": {"fallback": "d"}},
+        "steps": [{"id": "b", "agent": "b", "on_uncertain": "reconcile", "fallback": "x"}, {"id": "c", "agent": "c"}],
+    }
+    going = run(request(backed, agents, run_key="k"), ledger=book, runner=ThreadRunner(), hosts=Hosts())
+    assert any("c succeeded" in getattr(event, "line", "") for event in going)
+    GRAVEYARD.append(going)
+    ahead[0] = LEASE_MS
+
+    played = play(backed, agents, ledger=book, run_key="k", hosts=hosts, timeout_s=20)
+
+    assert backup.asked == [REMOTE]
+    assert len(agents["b"].calls) == len(backup.calls) == 1
+    got = played.by_step["b"]
+    succeeded = answer.outcome is Outcome.SUCCEEDED
+    assert (got.text, got.source, got.agent) == (
+        ("it had done it", Source.BACKUP, "x") if succeeded else ("from d", Source.BACKUP, "d")
+    )
+    assert played.seconds < 5
+    assert [hosts.taken(f"http://{name}") for name in ("one", "two", "three")] == [0, 0, 0]

@@ -20,6 +20,7 @@ FIELDS = [
     "value", "query", "depends_on", "when", "field", "operator", "and", "or", "join", "quorum", "timeout", "retry_times",
     "max_tokens", "outputs", "type", "stream", "pattern", "synthesizer", "output", "limits", "max_parallel", "defaults",
     "breaker", "failure_threshold", "recovery_timeout", "tools", "description", "memory", "on_failure", "context", "title",
+    "cache", "fresh", "stale", "fallback", "default",
 ]  # fmt: skip
 
 LEAVES = st.none() | st.booleans() | st.integers(-2, 10) | st.floats() | st.sampled_from(WORDS) | st.text(max_size=5)
@@ -30,7 +31,7 @@ VALUES = st.recursive(
 )
 STEP = st.fixed_dictionaries(
     {"id": st.sampled_from("abcd")},
-    optional=dict.fromkeys(("agent", "depends_on", "when", "join", "inputs"), VALUES),
+    optional=dict.fromkeys(("agent", "depends_on", "when", "join", "inputs", "cache", "fallback"), VALUES),
 )
 PLANS = VALUES | st.fixed_dictionaries(
     {"steps": st.lists(STEP, max_size=5)}, optional={"agents": VALUES, "output": VALUES}

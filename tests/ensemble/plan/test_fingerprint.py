@@ -29,6 +29,8 @@ def changed(**fields: Any) -> list[dict[str, Any]]:
         {"steps": changed(title="T", timeout=3, retry_times=2, max_tokens=9, stream=True, query="{{#a.text#}}")},
         {"plan": {"limits": {"max_parallel": 1}, "defaults": {"breaker": {"failure_threshold": 1}}, "on_failure": "fail_fast"}},
         {"plan": {"agents": {"a": {"description": "d", "timeout": 4}}}},
+        {"steps": changed(cache=60, fallback={"default": "x {{ task }}"})},
+        {"plan": {"agents": {"a": {"cache": True, "fallback": "b"}, "b": {"app": "a"}}, "defaults": {"cache": 5}}},
     ],
 )  # fmt: skip
 def test_limits_and_titles_do_not_make_another_run(same: Any) -> None:
