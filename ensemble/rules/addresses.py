@@ -15,6 +15,7 @@ __all__ = [
     "BREAKERS_HELD",
     "BUDGETS",
     "LEASES",
+    "LINEAGE",
     "RESERVATIONS",
     "RUN",
     "RUNS",
@@ -28,6 +29,8 @@ __all__ = [
     "budget_definition_at",
     "budget_hash",
     "call_at",
+    "going_at",
+    "going_hash",
     "reservation_at",
     "run_at",
     "run_hash",
@@ -61,6 +64,8 @@ STEPS = "steps"
 """Field of a run's hash: its planned steps (records.Steps)."""
 ANSWER = "answer"
 """Field of a run's hash: what its caller was told (the contract's CloseRun); only of closed runs."""
+LINEAGE = "lineage"
+"""Field of a run's hash: the runs it was opened inside of (records.Lineage); of none that knows nothing of its caller."""
 ATTEMPT = "attempt:"
 """Beginning of the fields with attempts (records.Attempt); the ticket follows."""
 STEP = "step:"
@@ -115,6 +120,16 @@ def agent_at(identity: str) -> tuple[Address, Address]:
 def call_at(identity: str, ticket: str) -> Address:
     """Return the address of a call that is guarded by an agent's breaker and belongs to no run (records.Call)."""
     return Address(f"call:{ticket}:{identity}", "call")
+
+
+def going_hash(app: str) -> str:
+    """Return the key of the calls under way into an app that runs teams itself."""
+    return f"going:{app}"
+
+
+def going_at(app: str, ticket: str) -> Address:
+    """Return the address of one call under way into such an app (records.Going)."""
+    return Address(f"going:{app}", ticket)
 
 
 def budget_hash(name: str) -> str:

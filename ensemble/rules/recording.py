@@ -26,7 +26,7 @@ def record_late(work: Working, asks: Iterable[AdmissionAsk]) -> None:
     for ask in asks:
         if work.attempt(ask.ticket) is not None:
             continue
-        reserved, shares = paying.reserve_late(work, ask)
+        reserved, shares, charges = paying.reserve_late(work, ask)
         run = work.run
         work.run = run.model_copy(update={"open": {**run.open, ask.ticket: ask.step}, "admitted": run.admitted + 1})
         work.put_attempt(
@@ -37,6 +37,7 @@ def record_late(work: Working, asks: Iterable[AdmissionAsk]) -> None:
                 generation=NO_GENERATION,
                 reserved=reserved,
                 shares=shares,
+                charges=charges,
                 admitted_ms=work.now_ms,
                 late=True,
             )
