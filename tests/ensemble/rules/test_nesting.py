@@ -143,6 +143,20 @@ def test_no_run_spends_what_one_above_does_not_have(store: StrictStore) -> None:
     assert "the run above's 10000" in told.detail
 
 
+def test_two_below_can_not_both_have_the_last_of_it(store: StrictStore) -> None:
+    """Each saw that it was there; whoever commits second decides anew."""
+    outer = opened(store, 1, A, Limits(tokens=20_000))
+    outer.call(1, B, max_tokens=1_000)
+    left, right = (opened(store, number, B, parent=outer.parent(1)) for number in (2, 3))
+    ask = later(2, 1002, admit=(wish(2, C, max_tokens=10_000),))
+
+    answer = store.exchange(ask, lambda: right.call(3, C, max_tokens=10_000))
+
+    assert right.counter("tokens_reserved") == 10_000
+    assert answer.admissions[0].decision is Decision.WAIT
+    assert left.counter("tokens_reserved") == 0
+
+
 def test_nobody_waits_for_a_call_that_waits_for_it(store: StrictStore) -> None:
     """What the call above has reserved comes back after this run only: waiting for it would last until both time out."""
     _, inner = nested(store, Limits(calls=1))
