@@ -148,11 +148,12 @@ def test_two_below_can_not_both_have_the_last_of_it(store: StrictStore) -> None:
     outer = opened(store, 1, A, Limits(tokens=20_000))
     outer.call(1, B, max_tokens=1_000)
     left, right = (opened(store, number, B, parent=outer.parent(1)) for number in (2, 3))
+    right.call(9, C, max_tokens=1)  # so that C is known, and nothing but the limit stands between the two
     ask = later(2, 1002, admit=(wish(2, C, max_tokens=10_000),))
 
     answer = store.exchange(ask, lambda: right.call(3, C, max_tokens=10_000))
 
-    assert right.counter("tokens_reserved") == 10_000
+    assert right.counter("tokens_reserved") == 10_001
     assert answer.admissions[0].decision is Decision.WAIT
     assert left.counter("tokens_reserved") == 0
 
