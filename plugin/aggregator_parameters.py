@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -26,7 +26,7 @@ __all__ = ["AGGREGATOR_PARAMETERS", "AggregatorParameters", "Strategy", "read_ag
 
 AGGREGATOR_PARAMETERS = (
     "strategy", "results", "run_id", "task", "agent", "vote_on", "weights", "conflicts", "compression", "order",
-    "max_tokens", "max_tokens_each", "limits", "run_key", "trace_id",
+    "max_tokens", "max_tokens_each", "limits", "run_key", "trace_id", "parent",
 )  # fmt: skip
 """Every parameter the aggregator reads."""
 
@@ -67,6 +67,8 @@ class AggregatorParameters:
     """What asking the agent may take."""
     run_key: str | None
     trace_id: str
+    parent: str = field(default="", repr=False)
+    """The token of the call this one is made in, as it came; empty where there is none."""
 
 
 def read_aggregator_parameters(raw: Mapping[str, Any]) -> AggregatorParameters:
@@ -101,6 +103,7 @@ def read_aggregator_parameters(raw: Mapping[str, Any]) -> AggregatorParameters:
         limits=reader.limits(),
         run_key=reader.run_key(),
         trace_id=reader.trace_id(),
+        parent=reader.text("parent") or "",
     )
     if read.strategy is Strategy.SYNTHESIZE and not read.agent:
         reader.blame("agent", "is empty.", "Name the agent that writes the answer, or a model as provider/model.")

@@ -18,6 +18,7 @@ from plugin.casting import Caller, cast
 from plugin.credentials import Credentials
 from plugin.errors import UnknownAgent, in_words
 from plugin.limiting import allowance
+from plugin.lineage import caller_of, parent_of
 from plugin.service import LOCAL_MODE, conduct
 
 __all__ = ["Asked", "ask_agent"]
@@ -72,6 +73,8 @@ def ask_agent(
         user=caller.user_id or "anonymous",
         run_key=read.run_key,
         trace_id=read.trace_id,
+        caller=caller_of(caller.app_id),
+        parent=parent_of(read.parent, credentials),
         timeout_s=allowed.timeout_s,
         max_parallel=1,
         host_parallel=credentials.ceilings.host_parallel,

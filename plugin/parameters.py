@@ -25,7 +25,7 @@ __all__ = ["LIMITS", "PARAMETERS", "OrchestratorParameters", "Reader", "read_par
 
 PARAMETERS = (
     "task", "pattern", "agents", "plan", "inputs", "synthesizer", "run_key", "trace_id", "limits", "on_failure",
-    "on_sidecar_loss", "files",
+    "on_sidecar_loss", "files", "parent",
 )  # fmt: skip
 """Every parameter the orchestrator reads."""
 
@@ -56,6 +56,8 @@ class OrchestratorParameters:
     synthesizer: str | None = None
     run_key: str | None = None
     trace_id: str = ""
+    parent: str = field(default="", repr=False)
+    """The token of the call this one is made in, as it came; empty where there is none."""
     limits: Limits = field(default_factory=Limits)
     fail_fast: bool = False
     fail_open: bool = True
@@ -79,6 +81,7 @@ def read_parameters(raw: Mapping[str, Any]) -> OrchestratorParameters:
         synthesizer=reader.text("synthesizer"),
         run_key=reader.run_key(),
         trace_id=reader.trace_id(),
+        parent=reader.text("parent") or "",
         limits=reader.limits(),
         fail_fast=reader.choice("on_failure", _ON_FAILURE) == "fail_fast",
         fail_open=reader.choice("on_sidecar_loss", ON_SIDECAR_LOSS) == "fail_open",

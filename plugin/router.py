@@ -26,6 +26,7 @@ from plugin.credentials import Credentials, read_credentials
 from plugin.errors import BadParameters, NoRouteChosen, in_words
 from plugin.failing import hard_failure
 from plugin.limiting import allowance
+from plugin.lineage import caller_of, parent_of
 from plugin.router_parameters import RouterParameters, read_router_parameters
 from plugin.routing import Prepared, notes, prepared, told
 from plugin.service import LOCAL_MODE, conduct
@@ -121,6 +122,8 @@ def _run(
         user=caller.user_id or "anonymous",
         run_key=read.run_key,
         trace_id=read.trace_id,
+        caller=caller_of(caller.app_id),
+        parent=parent_of(read.parent, credentials),
         timeout_s=allowed.timeout_s,
         max_parallel=allowed.max_parallel,
         host_parallel=credentials.ceilings.host_parallel,

@@ -7,7 +7,7 @@ written counts before what is selected.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ensemble.plan.faults import Faults, PlanError
@@ -20,7 +20,7 @@ __all__ = ["ROUTER_PARAMETERS", "RouterParameters", "read_router_parameters"]
 
 ROUTER_PARAMETERS = (
     "query", "routes", "strategy", "default_route", "model", "model_name", "embedding", "embedding_name", "classifier",
-    "call", "inputs", "limits", "run_key", "trace_id",
+    "call", "inputs", "limits", "run_key", "trace_id", "parent",
 )  # fmt: skip
 """Every parameter the router reads."""
 
@@ -40,6 +40,8 @@ class RouterParameters:
     limits: Limits
     run_key: str | None
     trace_id: str
+    parent: str = field(default="", repr=False)
+    """The token of the call this one is made in, as it came; empty where there is none."""
 
 
 def read_router_parameters(raw: Mapping[str, Any]) -> RouterParameters:
@@ -55,7 +57,7 @@ def read_router_parameters(raw: Mapping[str, Any]) -> RouterParameters:
         reader.blame("query", "is empty.", "Give the text that shall be routed.")
     routes = reader.structure("routes")
     route = _routes(reader, routes)
-    for field, value in (
+    for name, value in (
         ("strategy", reader.text("strategy")),
         ("default", reader.text("default_route")),
         ("model", _model(reader, "model")),
@@ -63,7 +65,7 @@ def read_router_parameters(raw: Mapping[str, Any]) -> RouterParameters:
         ("classifier", reader.text("classifier")),
     ):
         if value is not None:
-            route[field] = value
+            route[name] = value
     read = RouterParameters(
         query=query or "",
         route=route,
@@ -72,6 +74,7 @@ def read_router_parameters(raw: Mapping[str, Any]) -> RouterParameters:
         limits=reader.limits(),
         run_key=reader.run_key(),
         trace_id=reader.trace_id(),
+        parent=reader.text("parent") or "",
     )
     if reader.faults:
         raise BadParameters(in_words(reader.faults))

@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ensemble.contract.problems import Fault
 from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.events import Event, Report
 from ensemble.engine.ports import Context, Ledger
@@ -15,6 +16,7 @@ from ensemble.plan.faults import PlanError
 from ensemble.plan.model import Plan
 from ensemble.plan.reading import read_plan
 from ensemble.routing.team import Routed
+from ensemble.rules.problems import Conflict
 from plugin.adapters.context import SidecarContext
 from plugin.adapters.fallback import FallbackLedger
 from plugin.adapters.greenlets import GreenletRunner
@@ -22,8 +24,9 @@ from plugin.adapters.pools import POOLS, Pools
 from plugin.casting import Caller, cast
 from plugin.credentials import Credentials, read_credentials
 from plugin.describing import with_descriptions
-from plugin.errors import BadPlan, UnknownAgent, in_words
+from plugin.errors import BadParameters, BadPlan, UnknownAgent, in_words
 from plugin.limiting import allowance
+from plugin.lineage import caller_of, parent_of, sealed
 from plugin.parameters import OrchestratorParameters, read_parameters
 from plugin.routing import notes, prepared, told
 
@@ -68,10 +71,13 @@ def conduct(
 
     """
     ledger = ledger_for(credentials, pools, fail_open=fail_open)
+    request = sealed(request, credentials, ledger)
     try:
         report = yield from run(
             request, ledger=ledger, runner=GreenletRunner(), context=context_for(credentials, pools)
         )
+    except Conflict as error:  # of this process's own book; the sidecar's answer is in words already
+        raise BadParameters(in_words([Fault(field=error.field, problem=f"{error.problem}.", fix=error.fix)])) from None
     finally:
         if isinstance(ledger, FallbackLedger):
             ledger.leave()
@@ -125,6 +131,8 @@ def _requested(
         user=caller.user_id or "anonymous",
         run_key=parameters.run_key,
         trace_id=parameters.trace_id,
+        caller=caller_of(caller.app_id),
+        parent=parent_of(parameters.parent, credentials),
         timeout_s=allowed.timeout_s,
         max_parallel=allowed.max_parallel,
         host_parallel=credentials.ceilings.host_parallel,

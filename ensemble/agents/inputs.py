@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ensemble.agents.files import as_files
+from ensemble.agents.parents import PARENT_INPUT
 from ensemble.agents.port import Call, Reply
 from ensemble.contract.outcomes import Outcome
 
@@ -75,7 +76,35 @@ def fit(mode: str, variables: Sequence[Variable], call: Call, subject: str) -> G
 
     An app whose *mode* is not known yet ("") is given both: the query, and the variable a workflow app would get it in.
     Nothing is refused then, for the app itself says what is missing.
+
+    The variable ``ensemble_parent`` is never taken for the task; it gets the call's token, unless the step or the agent
+    has an input of that name.
     """
+    call, warnings = _with_token(variables, call, subject)
+    given = _fit(mode, variables, call, subject)
+    return replace(given, warnings=(*warnings, *given.warnings)) if warnings and isinstance(given, Given) else given
+
+
+def _with_token(variables: Sequence[Variable], call: Call, subject: str) -> tuple[Call, tuple[str, ...]]:
+    """Return the call with its token among the inputs of an app that wants it, and what there is to warn of."""
+    wanted = next((variable for variable in variables if variable.name == PARENT_INPUT and variable.is_text), None)
+    if wanted is None:
+        return call, ()
+    # The run's own inputs may hold the token by which this run was told of its parent: that is not the app's.
+    run_inputs = {name: value for name, value in call.run_inputs.items() if name != PARENT_INPUT}
+    call = replace(call, run_inputs=run_inputs)
+    if not call.parent or PARENT_INPUT in (call.inputs or {}) or PARENT_INPUT in call.fixed_inputs:
+        return call, ()
+    if wanted.max_length is not None and wanted.max_length < len(call.parent):
+        short = (
+            f"{subject}: its input {PARENT_INPUT} takes {wanted.max_length} characters and needs {len(call.parent)}, so it "
+            "was left empty: runs inside it have a trace and a budget of their own. Raise its max length in the app."
+        )
+        return call, (short,)
+    return replace(call, fixed_inputs={**call.fixed_inputs, PARENT_INPUT: call.parent}), ()
+
+
+def _fit(mode: str, variables: Sequence[Variable], call: Call, subject: str) -> Given | Reply:
     declared = {variable.name: variable for variable in variables}
     own, fixed = dict(call.inputs or {}), _known(call.fixed_inputs)
     if not mode:
@@ -121,7 +150,7 @@ def _target(variables: Sequence[Variable], fixed: Mapping[str, Any]) -> Variable
 
 
 def _task_variable(variables: Sequence[Variable]) -> Variable | None:
-    texts = [variable for variable in variables if variable.is_text]
+    texts = [variable for variable in variables if variable.is_text and variable.name != PARENT_INPUT]
     required = [variable for variable in texts if variable.required]
     named = [variable for name in _TASK_NAMES for variable in texts if variable.name == name]
     return next((found[0] for found in (named[:1], required, texts) if len(found) == 1), None)

@@ -32,6 +32,8 @@ class Call:
     user: str = "ens-anonymous"
     """The end user as the agent's app sees them."""
     trace_id: str = ""
+    parent: str = field(default="", repr=False)
+    """The token by which a run inside this call tells whose call it is; for apps that declare an input for it."""
     conversation_id: str | None = None
     """A conversation to go on with; None begins a new one."""
     stream: bool | None = None

@@ -17,6 +17,7 @@ from ensemble.agents.discovery import AppFacts, Discovery
 from ensemble.agents.door import CLOSE_S, RUN_PATHS, Door
 from ensemble.agents.identity import api_identity, origin_of
 from ensemble.agents.inputs import CHAT_MODES, Given, fit
+from ensemble.agents.parents import handed_out, kept_quiet, quietly
 from ensemble.agents.port import Call, CallScope, Reply
 from ensemble.agents.reading import read_blocking
 from ensemble.agents.reconciling import unknown_run, wait_for_run
@@ -78,6 +79,7 @@ class ServiceApiAgent:
             reply, verdict = self._run(facts.mode, call, given, scope, trace, streaming=True)
         if reply.outcome in (Outcome.REJECTED, Outcome.MISCONFIGURED):
             self._discovery.drop(self._identity)
+        reply = kept_quiet(reply, handed_out(given.inputs, call))
         return self._finished(replace(reply, warnings=(*given.warnings, *reply.warnings)), scope)
 
     def reconcile(self, remote: Remote, call: Call, scope: CallScope) -> Reply:
@@ -107,14 +109,17 @@ class ServiceApiAgent:
             with self._door.send("POST", RUN_PATHS[mode], body, scope, trace) as exchange:
                 kind = exchange.headers.get("content-type", "")
                 if exchange.status == HTTPStatus.OK and kind.startswith("text/event-stream"):
-                    return self._read_stream(exchange, mode, call, scope)
+                    tell = quietly(scope.text, handed_out(given.inputs, call))
+                    return self._read_stream(exchange, mode, call, scope, tell)
                 return read_blocking(exchange.status, exchange.headers, exchange.read_all(), self._door.subject)
         except NoAnswer as error:
             return self._door.no_answer(error, scope), None
 
-    def _read_stream(self, exchange: Exchange, mode: str, call: Call, scope: CallScope) -> tuple[Reply, Verdict | None]:
+    def _read_stream(
+        self, exchange: Exchange, mode: str, call: Call, scope: CallScope, tell: Callable[[str], None]
+    ) -> tuple[Reply, Verdict | None]:
         """Read until the outcome is known; a run left behind is stopped, for a closed connection stops nothing."""
-        reader = StreamReader(self._door.subject, scope.text)
+        reader = StreamReader(self._door.subject, tell)
         try:
             _feed(reader, exchange, lambda: reader.ended or _told(reader, scope))
             _feed(reader, exchange, lambda: reader.ended)

@@ -30,6 +30,7 @@ __all__ = [
     "ExchangeAnswer",
     "OnLost",
     "OpenRun",
+    "Parent",
     "PlannedStep",
     "Reached",
     "Remote",
@@ -66,6 +67,20 @@ class PlannedStep(Ask):
     depends_on: tuple[StepId, ...] = ()
 
 
+class Parent(Ask):
+    """The call of another run inside which a run is opened, as its token named it."""
+
+    run_id: HexId
+    ticket: str = Field(
+        pattern=r"^[0-9a-f]{12,32}$", description="The beginning of the attempt's, enough to know it by."
+    )
+    under_way: bool = Field(
+        default=True,
+        description="Whether the call has to be under way; not where a run is told once more, or elsewhere, that was "
+        "opened before: then it goes on without a parent nobody knows.",
+    )
+
+
 class OpenRun(Ask):
     """Find the run of this key and fingerprint, or begin it."""
 
@@ -81,6 +96,11 @@ class OpenRun(Ask):
     )
     max_parallel: int = Field(default=4, ge=1, le=1000)
     on_lost: OnLost = OnLost.CHARGE
+    caller: Identity | None = Field(default=None, description="The app whose tool runs this, where Dify tells.")
+    end_user: str = Field(
+        default="", max_length=64, description="Tells the caller's users apart: a hash, no name; empty where unknown."
+    )
+    parent: Parent | None = Field(default=None, description="None: nobody's nested run, as far as it knows.")
 
 
 class AdmissionAsk(Ask):

@@ -59,6 +59,8 @@ class RunLine(Answer):
     status: RunStatus
     opened_ms: int
     closed_ms: int | None = None
+    parent_run_id: HexId | None = Field(default=None, description="The run one of whose calls this one was opened in.")
+    depth: int = Field(default=1, ge=1, description="1 of a run nobody's call is known to have opened, and so on.")
 
 
 class RunList(Answer):

@@ -12,6 +12,7 @@ from ensemble.contract.results import ErrorInfo
 from ensemble.engine.calls import Calls
 from ensemble.engine.ending import Endings
 from ensemble.engine.falling import Falling
+from ensemble.engine.lineage import token
 from ensemble.engine.scheduler import Scheduler
 from ensemble.engine.state import RunState
 from ensemble.engine.steps import MESSAGE_LIMIT, Phase, StepRun
@@ -122,6 +123,7 @@ class Heeding:
         call = replace(
             self._scheduler.prepared[name],
             trace_id=self._state.trace_id,
+            parent=token(self._state, step.ticket),
             stream=self._streaming.wish(step),
             memory=(self._state.request.conversation or self._state.run_id) if remembers else "",
         )

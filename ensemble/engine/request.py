@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ensemble.agents.port import Agent
 from ensemble.contract.budgets import Limits
+from ensemble.contract.exchange import Parent
 from ensemble.plan.model import Plan, Step
 
-__all__ = ["RunRequest"]
+__all__ = ["ANONYMOUS", "RunRequest"]
 
+ANONYMOUS = "anonymous"
+"""The user of a call that came without one."""
 RUN_TIMEOUT_S = 540.0
 """A tool call lives 600 s in a stock Dify; what is left is for telling the story."""
 STEP_TIMEOUT_S = 300.0
@@ -31,12 +34,18 @@ class RunRequest:
     """Given along to every agent, in the form of the Service API."""
     conversation: str = ""
     """The caller's conversation, by which agents with a memory remember; empty: each run for itself."""
-    user: str = "anonymous"
+    user: str = ANONYMOUS
     """The caller's user id; agents see ``ens-<user>``."""
     run_key: str | None = None
     """None: every call is a run of its own."""
     trace_id: str = ""
     """Empty: a new one."""
+    caller: str | None = None
+    """The identity of the app whose tool runs this; None where Dify does not tell."""
+    parent: Parent | None = None
+    """The call of another run inside which this one is opened; None: of none that is known."""
+    seal: Callable[[str, str], str] | None = field(default=None, repr=False)
+    """Makes, of a run's id and a ticket, the token by which runs inside that call tell whose call it is; None: nobody."""
     timeout_s: float = RUN_TIMEOUT_S
     max_parallel: int = 4
     host_parallel: int = 8

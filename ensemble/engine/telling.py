@@ -16,6 +16,7 @@ from ensemble.contract.exchange import (
     PlannedStep,
     Role,
 )
+from ensemble.engine.lineage import origin
 from ensemble.engine.ports import Ledger
 from ensemble.engine.recording import within
 from ensemble.engine.state import RunState
@@ -64,6 +65,7 @@ class Teller:
                     ),
                     limits=request.limits,
                     max_parallel=request.max_parallel,
+                    **origin(request),
                 ),
                 ended=tuple(state.ended),
                 admit=() if cautious(state) else self._wishes(calls),

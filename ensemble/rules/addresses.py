@@ -16,6 +16,7 @@ __all__ = [
     "BUDGETS",
     "CACHE",
     "LEASES",
+    "LINEAGE",
     "RESERVATIONS",
     "RUN",
     "RUNS",
@@ -30,6 +31,8 @@ __all__ = [
     "budget_hash",
     "cached_at",
     "call_at",
+    "going_at",
+    "going_hash",
     "reservation_at",
     "run_at",
     "run_hash",
@@ -66,6 +69,8 @@ STEPS = "steps"
 """Field of a run's hash: its planned steps (records.Steps)."""
 ANSWER = "answer"
 """Field of a run's hash: what its caller was told (the contract's CloseRun); only of closed runs."""
+LINEAGE = "lineage"
+"""Field of a run's hash: the runs it was opened inside of (records.Lineage); of none that knows nothing of its caller."""
 ATTEMPT = "attempt:"
 """Beginning of the fields with attempts (records.Attempt); the ticket follows."""
 STEP = "step:"
@@ -125,6 +130,16 @@ def call_at(identity: str, ticket: str) -> Address:
 def cached_at(key: str) -> Address:
     """Return the address of the newest answer kept under a key of the cache (records.Cached)."""
     return Address(CACHE + key, "answer")
+
+
+def going_hash(app: str) -> str:
+    """Return the key of the calls under way into an app that runs teams itself."""
+    return f"going:{app}"
+
+
+def going_at(app: str, ticket: str) -> Address:
+    """Return the address of one call under way into such an app (records.Going)."""
+    return Address(f"going:{app}", ticket)
 
 
 def budget_hash(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ensemble.contract.exchange import Admission, AdmissionAsk, Decision, Why
-from ensemble.rules import breaker, budget, paying
+from ensemble.rules import breaker, budget, going, nesting, paying
 from ensemble.rules.guarding import refusal
 from ensemble.rules.problems import Conflict
 from ensemble.rules.records import Attempt, Defaults, Share
@@ -37,6 +37,9 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
         return Admission(
             ticket=ask.ticket, decision=Decision.REFUSED, why=Why.CANCELLED, detail="the run was cancelled"
         )
+    round_again = nesting.refusal(work, ask)
+    if round_again:
+        return Admission(ticket=ask.ticket, decision=Decision.REFUSED, why=Why.RECURSION, detail=round_again)
     verdict = paying.afford(work, ask)
     if verdict.reserved is None:
         work.places.leave_line(ask.ticket)
@@ -66,7 +69,8 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
     for address in dead_runs:
         work.draft.check(address)
     work.breakers.put(ask.identity, after_breaker)
-    reserved, shares = paying.reserve(work, verdict)
+    reserved, shares, charges = paying.reserve(work, verdict)
+    app = going.into(work, ask.identity)
     attempt = Attempt(
         ask=ask,
         number=work.run.admitted + 1,
@@ -74,12 +78,16 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
         generation=after_breaker.generation,
         reserved=reserved,
         shares=shares,
+        charges=charges,
+        into=app,
         slots=() if asker is None else work.places.take(asker),
         admitted_ms=work.now_ms,
     )
     if ask.again:
         work.forget_step(ask.step)
     _record(work, attempt)
+    if app is not None:
+        going.enter(work, ask, app, work.now_ms)
     work.registry.note(ask.identity, ask.agent)
     return _admitted(work, ask, shares)
 

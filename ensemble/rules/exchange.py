@@ -11,6 +11,7 @@ from ensemble.rules import lease
 from ensemble.rules.addresses import (
     ABOUT,
     ANSWER,
+    LINEAGE,
     STEPS,
     agent_at,
     attempt_at,
@@ -24,6 +25,7 @@ from ensemble.rules.admitting import admit
 from ensemble.rules.closing import close, stored_answer
 from ensemble.rules.lease import Standing
 from ensemble.rules.losing import lose_attempts
+from ensemble.rules.nesting import nesting_wants
 from ensemble.rules.opening import open_run
 from ensemble.rules.places import SLOTS_WANTED
 from ensemble.rules.problems import Conflict, UnknownRun
@@ -52,7 +54,8 @@ def wanted(ask: Exchange) -> tuple[Address, ...]:
     addresses = [run_at(run_id), *counters_at(run_id)]
     if ask.open is not None:
         addresses += [run_key_at(ask.open.run_key, ask.open.fingerprint)]
-        addresses += [run_at(run_id, field) for field in (ABOUT, STEPS)]
+        addresses += [run_at(run_id, field) for field in (ABOUT, STEPS, LINEAGE)]
+        addresses += nesting_wants(ask.open)
     addresses += [attempt_at(run_id, wish.ticket) for wish in ask.late]
     addresses += [attempt_at(run_id, each.ticket) for each in ask.reached]
     addresses += [attempt_at(run_id, ticket) for ticket in ask.holding]

@@ -7,6 +7,7 @@ from ensemble.rules import lease
 from ensemble.rules.addresses import ABOUT, ANSWER, RUNS, STEPS, run_at, run_hash, run_key_at, runs_of_trace, step_at
 from ensemble.rules.lease import Standing
 from ensemble.rules.losing import lose_open_attempts
+from ensemble.rules.nesting import Nest, find_nest, forbid_going_back, settle_in
 from ensemble.rules.problems import Conflict
 from ensemble.rules.purse import Purse
 from ensemble.rules.records import About, Defaults, Run, Steps
@@ -24,7 +25,8 @@ def open_run(draft: Draft, ask: Exchange, opening: OpenRun, defaults: Defaults) 
 
     Raises:
         NotRead: as any look at the draft.
-        Conflict: the asker's run id belongs to a run of another key, or a budget is not defined.
+        Conflict: the asker's run id belongs to a run of another key, a budget is not defined, or the call the run is
+            opened in is over.
 
     """
     _know_budgets(draft, opening)
@@ -36,14 +38,19 @@ def open_run(draft: Draft, ask: Exchange, opening: OpenRun, defaults: Defaults) 
             raise Conflict("run_id", "is the id of a run with another run_key or fingerprint", "mint a new id")
         run_id = ask.run_id
     standing = lease.open_again(run, ask.owner, draft.now_ms, closing=ask.close is not None)
+    if standing is not Standing.OWNER:
+        forbid_going_back(draft, opening, run_id)
+    begins = standing in (Standing.NEW, Standing.HEIR, Standing.REOPENER)
+    nest = find_nest(draft, opening) if begins else None
     if run is None:
         work = Working(draft, run_id, _with_terms(lease.begin(ask.owner, draft.now_ms, defaults.lease_ms), opening))
-        _begin(work, opening)
+        _begin(work, opening, nest)
     else:
         work = Working(draft, run_id, run)
     if standing in (Standing.HEIR, Standing.REOPENER):
         _next_epoch(work, ask.owner, opening, defaults.lease_ms)
-    if standing in (Standing.NEW, Standing.HEIR, Standing.REOPENER):
+    if begins:
+        settle_in(work, opening, nest)
         draft.put(index, run_id)
         draft.put(run_at(run_id, STEPS), Steps(steps=opening.steps).model_dump_json())
         draft.expire(index.key, OPEN_TTL_MS)
@@ -84,17 +91,18 @@ def _with_terms(run: Run, opening: OpenRun) -> Run:
     )
 
 
-def _begin(work: Working, opening: OpenRun) -> None:
+def _begin(work: Working, opening: OpenRun, nest: Nest | None) -> None:
+    trace_id = opening.trace_id if nest is None else nest.trace_id
     about = About(
         run_key=opening.run_key,
         fingerprint=opening.fingerprint,
-        trace_id=opening.trace_id,
+        trace_id=trace_id,
         task=opening.task,
         pattern=opening.pattern,
     )
     work.draft.put(run_at(work.run_id, ABOUT), about.model_dump_json())
     work.draft.rank(RUNS, work.run_id, work.now_ms)
-    work.draft.rank(runs_of_trace(opening.trace_id), work.run_id, work.now_ms)
+    work.draft.rank(runs_of_trace(trace_id), work.run_id, work.now_ms)
 
 
 def _next_epoch(work: Working, owner: str, opening: OpenRun, lease_ms: int) -> None:

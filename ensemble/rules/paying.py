@@ -1,4 +1,4 @@
-"""What attempts of a run cost: held against its own limits and every named budget it is charged to, in all or in none."""
+"""What attempts of a run cost: held against its own limits, those of the runs above and every named budget, in all or none."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 from ensemble.contract.budgets import NANO
 from ensemble.contract.exchange import AdmissionAsk, Decision, Settlement
-from ensemble.rules import budget
+from ensemble.rules import budget, going
 from ensemble.rules.addresses import run_hash
 from ensemble.rules.budget import Account, Spent, Verdict
 from ensemble.rules.fitting import fit, limits_in_units
-from ensemble.rules.records import Amounts, Attempt, Share
+from ensemble.rules.records import Amounts, Attempt, Charge, Share
 from ensemble.rules.snapshot import Address
 from ensemble.rules.working import Working
 
@@ -22,13 +22,16 @@ def afford(work: Working, ask: AdmissionAsk) -> Verdict:
     run, accounts = work.run, [Account(work.budget, work.run.limits)]
     max_tokens = ask.max_tokens or work.registry.max_tokens(ask.identity)
     work.purse.require(run.budgets)
+    work.above.require(run.above)
+    accounts += [account for run_id in run.above if (account := work.above.account(run_id)) is not None]
+    tightest = min((a.limits.tokens for a in accounts if a.limits.tokens is not None), default=None)
     for name in run.budgets:
         account = work.purse.account(name)
         if account is None:
             return Verdict(Decision.REFUSED, detail=f"budget {name!r} is not defined any more")
         accounts.append(account)
     wish = budget.wish_for(
-        run.limits,
+        run.limits.model_copy(update={"tokens": tightest}),
         run.max_parallel,
         max_tokens=max_tokens,
         timeout_ms=ask.timeout_ms,
@@ -38,7 +41,7 @@ def afford(work: Working, ask: AdmissionAsk) -> Verdict:
     return fit(accounts, wish)
 
 
-def reserve(work: Working, verdict: Verdict) -> tuple[Amounts, tuple[Share, ...]]:
+def reserve(work: Working, verdict: Verdict) -> tuple[Amounts, tuple[Share, ...], tuple[Charge, ...]]:
     """Set apart what was found to fit, and let the commit fail if others have spent it meanwhile."""
     limits = work.run.limits
     reserved = verdict.share(limits)
@@ -51,14 +54,21 @@ def reserve(work: Working, verdict: Verdict) -> tuple[Amounts, tuple[Share, ...]
         definition = work.purse.definition(name)
         if definition is not None:
             shares.append(work.purse.reserve(name, verdict.share(definition.limits), bounded=True))
-    return reserved, tuple(shares)
+    charges = []
+    for run_id in work.run.above:
+        run = work.above.run(run_id)
+        if run is not None:
+            charges.append(work.above.reserve(run_id, verdict.share(run.limits), bounded=True))
+    return reserved, tuple(shares), tuple(charges)
 
 
-def reserve_late(work: Working, ask: AdmissionAsk) -> tuple[Amounts, tuple[Share, ...]]:
+def reserve_late(work: Working, ask: AdmissionAsk) -> tuple[Amounts, tuple[Share, ...], tuple[Charge, ...]]:
     """Set apart what an attempt may use that went out without being asked for, whatever the limits say."""
     work.budget, reserved = budget.reserve(work.budget, max_tokens=ask.max_tokens, timeout_ms=ask.timeout_ms)
     work.purse.require(work.run.budgets)
-    return reserved, tuple(work.purse.reserve(name, reserved, bounded=False) for name in work.run.budgets)
+    work.above.require(work.run.above)
+    shares = tuple(work.purse.reserve(name, reserved, bounded=False) for name in work.run.budgets)
+    return reserved, shares, tuple(work.above.reserve(run_id, reserved, bounded=False) for run_id in work.run.above)
 
 
 def book(work: Working, attempt: Attempt, news: Settlement) -> dict[str, Any]:
@@ -74,9 +84,11 @@ def book(work: Working, attempt: Attempt, news: Settlement) -> dict[str, Any]:
     else:
         work.budget, booking = budget.correct_to(work.budget, attempt.booking, attempt.reserved, spent)
     work.purse.require(share.name for share in attempt.shares)
+    work.above.require(charge.run_id for charge in attempt.charges)
     shares = tuple(work.purse.book(share, budget.booking_of(share.reserved, spent)) for share in attempt.shares)
+    charges = tuple(work.above.book(each, budget.booking_of(each.reserved, spent)) for each in attempt.charges)
     _leave(work, attempt)
-    return {"booking": booking, "shares": shares}
+    return {"booking": booking, "shares": shares, "charges": charges}
 
 
 def lose(work: Working, attempt: Attempt) -> dict[str, Any]:
@@ -84,9 +96,11 @@ def lose(work: Working, attempt: Attempt) -> dict[str, Any]:
     on_lost = work.run.on_lost
     work.budget, booking = budget.lose(work.budget, attempt.reserved, on_lost)
     work.purse.require(share.name for share in attempt.shares)
+    work.above.require(charge.run_id for charge in attempt.charges)
     shares = tuple(work.purse.book(share, budget.lost_booking(share.reserved, on_lost)) for share in attempt.shares)
+    charges = tuple(work.above.book(each, budget.lost_booking(each.reserved, on_lost)) for each in attempt.charges)
     _leave(work, attempt)
-    return {"booking": booking, "shares": shares}
+    return {"booking": booking, "shares": shares, "charges": charges}
 
 
 def revive(work: Working, attempt: Attempt) -> dict[str, Any]:
@@ -94,11 +108,22 @@ def revive(work: Working, attempt: Attempt) -> dict[str, Any]:
     if attempt.booking is not None:
         work.budget = budget.revive(work.budget, attempt.booking, attempt.reserved)
         work.places.take_again(attempt.slots)
+        going.reenter(work, attempt)
+        if attempt.nests:
+            work.above.hold(work.run_id, attempt)
     work.purse.require(share.name for share in attempt.shares)
-    return {"booking": None, "shares": tuple(work.purse.revive(share) for share in attempt.shares)}
+    work.above.require(charge.run_id for charge in attempt.charges)
+    return {
+        "booking": None,
+        "shares": tuple(work.purse.revive(share) for share in attempt.shares),
+        "charges": tuple(work.above.revive(charge) for charge in attempt.charges),
+    }
 
 
 def _leave(work: Working, attempt: Attempt) -> None:
-    """Give back the slots of an attempt that is booked for the first time, or again after it was revived."""
+    """Give back what an attempt holds that is booked for the first time, or again after it was revived."""
     if attempt.booking is None:
         work.places.leave(attempt.slots)
+        going.leave(work.draft, attempt)
+        if attempt.nests:
+            work.above.hold(work.run_id, attempt, -1)

@@ -28,7 +28,7 @@ def record_late(work: Working, asks: Iterable[AdmissionAsk]) -> None:
             continue
         if ask.again:
             work.forget_step(ask.step)
-        reserved, shares = paying.reserve_late(work, ask)
+        reserved, shares, charges = paying.reserve_late(work, ask)
         run = work.run
         work.run = run.model_copy(update={"open": {**run.open, ask.ticket: ask.step}, "admitted": run.admitted + 1})
         work.put_attempt(
@@ -39,6 +39,7 @@ def record_late(work: Working, asks: Iterable[AdmissionAsk]) -> None:
                 generation=NO_GENERATION,
                 reserved=reserved,
                 shares=shares,
+                charges=charges,
                 admitted_ms=work.now_ms,
                 late=True,
             )

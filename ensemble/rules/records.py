@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ensemble.contract.base import AgentName, Fingerprint, HexId, RunKey, TraceId
+from ensemble.contract.base import AgentName, Fingerprint, HexId, Identity, RunKey, TraceId
 from ensemble.contract.breakers import BreakerCause, BreakerForcing, BreakerPolicy, BreakerState
 from ensemble.contract.budgets import (
     BudgetDefinition,
@@ -21,7 +21,27 @@ from ensemble.contract.guarding import CallAsk
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.results import StepResult
 
-__all__ = ["About", "Amounts", "Attempt", "Booking", "Breaker", "Cached", "Call", "Defaults", "Run", "Seen", "Steps"]
+__all__ = [
+    "About",
+    "Amounts",
+    "Attempt",
+    "Booking",
+    "Breaker",
+    "Cached",
+    "Call",
+    "Charge",
+    "Defaults",
+    "Going",
+    "Lineage",
+    "Link",
+    "NamedBudget",
+    "Origin",
+    "Reserved",
+    "Run",
+    "Seen",
+    "Share",
+    "Steps",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +74,12 @@ class Run(_Record):
     cancelled: bool = Field(default=False, description="Somebody asked for its end.")
     open: dict[HexId, str] = Field(default={}, description="Tickets under way and the step of each.")
     admitted: int = Field(default=0, description="How many attempts were admitted so far, over all epochs.")
+    above: tuple[HexId, ...] = Field(
+        default=(), description="The runs inside whose calls it was opened, first one first."
+    )
+    recursion: str = Field(
+        default="", description="Why its calls would go round in a circle, in words; empty: they do not."
+    )
 
 
 class About(_Record):
@@ -64,6 +90,39 @@ class About(_Record):
     trace_id: TraceId
     task: str
     pattern: str
+
+
+class Link(_Record):
+    """One app on the way from the first run down to this one."""
+
+    name: str = Field(default="", description="What the run above called it; empty of the first, which nobody called.")
+    identities: tuple[Identity, ...] = Field(default=(), description="As it was called, and the app its tool runs in.")
+
+
+class Origin(_Record):
+    """The first run of a line: what tells which calls under way could have led to it."""
+
+    caller: Identity | None = Field(default=None, description="The app its tool runs in.")
+    end_user: str = Field(default="", description="A hash that tells users apart; empty where unknown.")
+    opened_ms: int = Field(default=0, description="When it was opened last, unix milliseconds.")
+
+
+class Lineage(_Record):
+    """Where a run stands among those that were opened inside each other's calls."""
+
+    chain: tuple[Link, ...] = Field(description="From the first run's app down to its own, one for each run.")
+    origin: Origin
+
+
+class Going(_Record):
+    """A call under way into an app that runs teams itself, kept by that app as long as its attempt is open."""
+
+    run_id: HexId
+    agent: AgentName
+    admitted_ms: int
+    same_user: bool = Field(description="Whether the app sees the very user of the run that calls: Dify hands it on.")
+    origin: Origin = Field(description="Of the run that calls.")
+    depth: int = Field(description="Of the run that calls.")
 
 
 class Steps(_Record):
@@ -99,6 +158,14 @@ class Share(_Record):
     life: int = Field(default=0, description="The window's, when it was booked.")
 
 
+class Charge(_Record):
+    """What a run above holds of one attempt."""
+
+    run_id: HexId
+    reserved: Amounts
+    booking: Booking | None = Field(default=None, description="None as long as the reservation stands.")
+
+
 class NamedBudget(_Record):
     """A budget as an operator defined it."""
 
@@ -127,6 +194,9 @@ class Attempt(_Record):
     )
     reserved: Amounts
     shares: tuple[Share, ...] = Field(default=(), description="What named budgets hold of it.")
+    charges: tuple[Charge, ...] = Field(default=(), description="What the runs above hold of it.")
+    nests: bool = Field(default=False, description="Whether a run was opened inside it, which it waits for.")
+    into: Identity | None = Field(default=None, description="The app under which it is kept as a call under way.")
     slots: tuple[str, ...] = Field(default=(), description="The scopes in which it holds a slot until it is booked.")
     admitted_ms: int
     settlement: Settlement | None = Field(default=None, description="Without its result, which is the step's document.")
@@ -184,3 +254,6 @@ class Seen(_Record):
     tokens_p95: int = Field(default=0, description="What 95 of 100 of those did not pass.")
     priced: dict[str, int] = Field(default={}, description="Calls in the window that told their price, by currency.")
     nano_p95: dict[str, int] = Field(default={}, description="Likewise, in billionths of the currency.")
+    app: Identity | None = Field(default=None, description="The app behind a key, as soon as anything told.")
+    runs: bool = Field(default=False, description="An app that runs teams itself: calls into it can nest runs.")
+    hands_on: bool = Field(default=False, description="An app that tells its runs by whose call they were opened.")

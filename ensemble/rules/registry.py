@@ -84,10 +84,29 @@ class Registry:
             after = after.model_copy(update={"names": (name, *after.names)[:NAMES_KEPT]})
         if after is before:
             return
+        self._put(identity, after)
+        self._draft.rank(AGENTS, identity, now_ms)
+
+    def note_caller(self, app: str, *, hands_on: bool) -> None:
+        """Take down that *app* runs teams itself, and whether it told by whose call; written once."""
+        before = self._seen_or_new(app)
+        if not before.runs or (hands_on and not before.hands_on):
+            self._put(app, before.model_copy(update={"runs": True, "hands_on": hands_on or before.hands_on}))
+
+    def note_app(self, identity: str, app: str) -> None:
+        """Take down which app is behind a key; written once, or when another one is."""
+        before = self._seen_or_new(identity)
+        if before.app != app:
+            self._put(identity, before.model_copy(update={"app": app}))
+
+    def _seen_or_new(self, identity: str) -> Seen:
+        now_ms = self._draft.now_ms
+        return self.seen(identity) or Seen(first_ms=now_ms, fresh_ms=now_ms)
+
+    def _put(self, identity: str, after: Seen) -> None:
         at, _ = agent_at(identity)
         self._seen[identity] = after
         self._draft.put(at, after.model_dump_json(exclude_defaults=True))
-        self._draft.rank(AGENTS, identity, now_ms)
         self._draft.expire(at.key, SEEN_TTL_MS if self.declared(identity) is None else 0)
 
 

@@ -52,6 +52,8 @@ def run_line(run_id: str, fields: Mapping[str, str]) -> RunLine:
         status=run.status,
         opened_ms=run.opened_ms,
         closed_ms=run.closed_ms,
+        parent_run_id=run.above[-1] if run.above else None,
+        depth=len(run.above) + 1,
     )
 
 

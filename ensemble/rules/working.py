@@ -5,6 +5,7 @@ from __future__ import annotations
 from ensemble.contract.exchange import Uncertain
 from ensemble.contract.outcomes import RunStatus, Source, StepStatus
 from ensemble.contract.results import StepResult
+from ensemble.rules.above import Above
 from ensemble.rules.addresses import LEASES, attempt_at, run_at, run_hash, step_at
 from ensemble.rules.budget import COUNTERS, Budget
 from ensemble.rules.places import Places
@@ -39,6 +40,7 @@ class Working:
         self._attempts: dict[str, Attempt | None] = {}
         self.breakers = Shelf(draft)
         self.purse = Purse(draft)
+        self.above = Above(draft)
         self.places = Places(draft)
         self.registry = Registry(draft)
         self._changed_attempts: set[str] = set()

@@ -18,7 +18,7 @@ from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.problems import ProblemCode
 from ensemble.contract.runs import RunView
 from ensemble.engine.ports import Ledger
-from plugin.adapters.journal import Journal
+from plugin.adapters.journal import Journal, told_again
 from plugin.errors import SidecarRefused, SidecarUnavailable
 
 __all__ = ["AWAY_S", "Absence", "FallbackLedger"]
@@ -160,6 +160,6 @@ class FallbackLedger:
         )
         self._gone_over = self._owes = True
         if ask.open is not None:
-            return self._book.exchange(ask)
+            return self._book.exchange(ask.model_copy(update={"open": told_again(ask.open)}))
         # By its own id there: found by its key, it could turn out to be another call's.
         return self._book.exchange(self._journal.whole(ask, run_key=ask.run_id))

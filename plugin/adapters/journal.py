@@ -21,7 +21,7 @@ from ensemble.contract.exchange import (
 )
 from ensemble.contract.results import StepResult
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "told_again"]
 
 
 class Journal:
@@ -66,7 +66,7 @@ class Journal:
 
         *run_key*: under which it is opened there; None: its own.
         """
-        opening = self.opening
+        opening = None if self.opening is None else told_again(self.opening)
         if opening is not None and run_key is not None:
             opening = opening.model_copy(update={"run_key": run_key})
         return ask.model_copy(update={"epoch": None, "open": opening, **self._told()})
@@ -75,7 +75,8 @@ class Journal:
         """Return the whole run as one ask that ends with *close*; None for a run that was never opened anywhere."""
         if self.opening is None:
             return None
-        return Exchange(run_id=self._run_id, owner=self._owner, open=self.opening, close=close, **self._told())
+        opening = told_again(self.opening)
+        return Exchange(run_id=self._run_id, owner=self._owner, open=opening, close=close, **self._told())
 
     def _told(self) -> dict[str, Any]:
         return {
@@ -84,3 +85,13 @@ class Journal:
             "settle": tuple(self._settled.values()),
             "ended": tuple(self._ended.values()),
         }
+
+
+def told_again(opening: OpenRun) -> OpenRun:
+    """Return *opening* for a ledger that is told of a run not at its beginning, or in the place of another ledger.
+
+    There, the call the run was opened in may be over by now, or unknown; the run goes on all the same.
+    """
+    if opening.parent is None:
+        return opening
+    return opening.model_copy(update={"parent": opening.parent.model_copy(update={"under_way": False})})

@@ -9,7 +9,7 @@ stop a run. A call after the tool's end is answered by nobody, so every call end
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any, Literal, Protocol, overload
@@ -21,6 +21,7 @@ from ensemble.agents.classification import Verdict
 from ensemble.agents.discovery import AppFacts, Discovery
 from ensemble.agents.identity import app_identity
 from ensemble.agents.inputs import Given, fit, parse_form
+from ensemble.agents.parents import handed_out, kept_quiet, quietly
 from ensemble.agents.port import Call, CallScope, Reply
 from ensemble.agents.reading import failure, read_answer
 from ensemble.agents.stream import StreamReader
@@ -124,6 +125,7 @@ class ReverseAgent:
             reply, _ = self._run(call, given, facts, scope, streaming=True)
         if reply.outcome in (Outcome.REJECTED, Outcome.MISCONFIGURED):
             self._discovery.drop(self.identity)
+        reply = kept_quiet(reply, handed_out(given.inputs, call))
         return replace(reply, warnings=(*given.warnings, *reply.warnings))
 
     def _prepare(self, call: Call, scope: CallScope) -> tuple[AppFacts, Given] | Reply:
@@ -161,7 +163,7 @@ class ReverseAgent:
             if streaming:
                 events = chat.invoke(self._app_id, query, inputs, "streaming", talk)
                 with closing(events):
-                    return self._read_stream(events, facts, scope)
+                    return self._read_stream(events, facts, quietly(scope.text, handed_out(inputs, call)))
             answer = chat.invoke(self._app_id, query, inputs, "blocking", talk)
         except Exception as error:  # noqa: BLE001 - the SDK raises nothing more exact
             verdict = judge_text(str(error), self._subject)
@@ -174,11 +176,11 @@ class ReverseAgent:
         return Reply(outcome=Outcome.UNAVAILABLE, message=words, retry_allowed=True), None
 
     def _read_stream(
-        self, events: Iterator[Mapping[str, Any]], facts: AppFacts, scope: CallScope
+        self, events: Iterator[Mapping[str, Any]], facts: AppFacts, tell: Callable[[str], None]
     ) -> tuple[Reply, Verdict | None]:
         """Read until the outcome is known; Dify keeps a stream open for a second longer than that."""
         begun = time.monotonic()
-        reader = StreamReader(self._subject, scope.text)
+        reader = StreamReader(self._subject, tell)
         broke: Verdict | None = None
         mode = ""
         try:
