@@ -129,7 +129,7 @@ class GroupFields:
                     self._faults.add(inner.at(str(name)), "It is none of the agents that vote.", "Name one of them.")
                 elif weight is not None:
                     by_name[names[folded(str(name))]] = weight
-        elif weights not in {None, "", "equal", "confidence"}:
+        elif weights not in (None, "", "equal", "confidence"):
             fix = "Write confidence, or a map of agents and numbers."
             self._faults.add(fields.at("weights"), f"'{weights}' is unknown.", fix)
         agree = fields.whole("agree", 1, MAX_AGENTS)

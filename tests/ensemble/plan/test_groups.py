@@ -162,6 +162,8 @@ def test_the_synthesizer_of_a_hierarchical_team_is_its_manager() -> None:
             ("steps[0].vote.weights.market", "It is none of the agents that vote.")]),
         ({"id": "a", "vote": {"agents": ["tech"], "weights": "much"}}, [
             ("steps[0].vote.weights", "'much' is unknown.")]),
+        ({"id": "a", "vote": {"agents": ["tech"], "weights": [2]}}, [
+            ("steps[0].vote.weights", "'[2]' is unknown.")]),
         ({"id": "a", "race": {"agents": []}}, [("steps[0].race.agents", "There are no agents.")]),
         ({"id": "a", "race": ["techh"]}, [("steps[0].race.agents[0]", "There is no agent 'techh'.")]),
         ({"id": "a", "race": {"agents": ["tech"], "good": "{{ critic }} = 1"}}, [
