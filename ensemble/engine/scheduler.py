@@ -106,6 +106,10 @@ class Scheduler:
                 self.leave_place(step)
             step.phase = Phase.READY
 
+    def drop_group(self, step: StepRun, why: str) -> None:
+        """End a group that nothing needs any more, and those of its parts that are not out."""
+        self._groups.drop(step, why)
+
     def needed(self, step: StepRun) -> bool:
         """Return whether the answer or a step that has not started yet still needs *step*."""
         plan, name = self._state.request.plan, step.step.id

@@ -14,7 +14,7 @@ from ensemble.contract.results import ErrorInfo, StepResult, Usage
 from ensemble.engine.homes import Home
 from ensemble.engine.ports import Job
 from ensemble.engine.retry import Tally
-from ensemble.engine.usage import add_usage
+from ensemble.engine.usage import add_usage, total_usage
 from ensemble.plan.joins import SkipReason
 from ensemble.plan.model import Step
 
@@ -116,6 +116,13 @@ class StepRun:
         """Add what an attempt used."""
         self.usage = usage if self.usage is None else add_usage(self.usage, usage)
 
+    def spent(self) -> tuple[Usage, int]:
+        """Return what it has used so far, and in how many calls; of a group, what its parts have."""
+        if not self.parts:
+            return self.usage or Usage(), self.attempts
+        each = [(usage, calls) for usage, calls in map(StepRun._told, self.parts) if calls]
+        return total_usage(usage for usage, _ in each), sum(calls for _, calls in each)
+
     def finish(self, result: StepResult) -> StepResult:
         """End the step with *result*."""
         self.flight = None
@@ -127,13 +134,14 @@ class StepRun:
 
     def ended(self, status: StepStatus, run_start_s: float, now_s: float, *, error: ErrorInfo | None) -> StepResult:
         """Return the result of a step that has no answer, with what its attempts took and used."""
+        usage, attempts = self.spent()
         return StepResult(
             step=self.step.id,
             agent=self.step.worker,
             status=status,
             error=error,
-            usage=self.usage or Usage(),
-            attempts=self.attempts,
+            usage=usage,
+            attempts=attempts,
             started_ms=self._started_ms(run_start_s),
             took_ms=self._took_ms(now_s),
         )
@@ -154,6 +162,13 @@ class StepRun:
             started_ms=self._started_ms(run_start_s),
             took_ms=self._took_ms(now_s),
         )
+
+    def _told(self) -> tuple[Usage, int]:
+        """Return what its group may say of it: what it used, where that is not known because its call is out."""
+        if self.result is not None:
+            return self.result.usage, self.result.attempts
+        usage, calls = self.spent()
+        return add_usage(usage, Usage()) if self.phase is Phase.RUNNING else usage, calls
 
     def _started_ms(self, run_start_s: float) -> int | None:
         return None if self.first_s is None else max(0, round((self.first_s - run_start_s) * 1000))

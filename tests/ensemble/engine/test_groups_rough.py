@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from tests.ensemble.engine.kit import Scripted, good, play
-from tests.ensemble.engine.teams import mapped
+from typing import Any
+
+import pytest
+
+from ensemble.agents.port import Call, CallScope, Reply
+from ensemble.contract.outcomes import RunStatus, StepStatus
+from ensemble.contract.results import Usage
+from ensemble.engine.hosts import Hosts
+from tests.ensemble.engine.kit import Scripted, bad, good, play, slow
+from tests.ensemble.engine.teams import mapped, parts
 
 
 def test_half_characters_in_what_a_model_wrote_do_not_cost_the_run() -> None:
@@ -17,3 +25,85 @@ def test_half_characters_in_what_a_model_wrote_do_not_cost_the_run() -> None:
 
     assert sorted(call.query for call in agent.calls) == ["x? of x?", "y? of x?"]
     assert played.report.answer == "y?"
+
+
+INNER = [{"id": "x", "agent": "a"}, {"id": "y", "agent": "b", "depends_on": "x", "query": "{{ task }}"}]
+
+
+class TestUsageOfWhatWasCut:
+    """What parts had used counts, however their group ended."""
+
+    def test_by_the_runs_deadline(self) -> None:
+        agents = {"a": Scripted("a", [good(tokens=100)]), "b": Scripted("b", [slow(10)])}
+
+        played = play({"steps": [{"id": "g", "steps": INNER}]}, agents, timeout_s=0.4)
+
+        assert played.report.status is RunStatus.TIMED_OUT
+        assert played.report.usage == Usage(tokens=100, estimated=True)
+        assert played.by_step["g"].attempts == 2
+
+    def test_by_fail_fast(self) -> None:
+        agents = {
+            "a": Scripted("a", [good(tokens=100)]),
+            "b": Scripted("b", [slow(10)]),
+            "c": Scripted("c", [slow(0.1, bad())]),
+        }
+        plan = {"steps": [{"id": "g", "steps": INNER}, {"id": "z", "agent": "c"}]}
+
+        assert play(plan, agents, fail_fast=True).report.usage.tokens == 100
+
+    def test_by_the_group_around_it(self) -> None:
+        inner = [INNER[0], {**INNER[1], "query": "{{ item }}"}]
+        plan = {"steps": [{"id": "g", "for_each": {"items": ["slow", "fast"], "join": "any"}, "steps": inner}]}
+
+        def b(call: Call, scope: CallScope) -> Reply:
+            return slow(10 if call.query == "slow" else 0.2)(call, scope)
+
+        played = play(plan, {"a": Scripted("a", [good(tokens=100)]), "b": Scripted("b", [b])})
+
+        assert parts(played)["g[0]"].usage == Usage(tokens=100, estimated=True)
+        assert played.report.usage.tokens == 210
+
+
+class TestUnneeded:
+    """A group that nothing needs any more is ended like a call."""
+
+    @pytest.mark.parametrize("group", [
+        {"steps": [{"id": "x", "agent": "b"}, {"id": "y", "agent": "b", "depends_on": "x"}]},
+        {"vote": ["b", "d"]},
+        {"steps": [{"id": "deep", "race": ["b", "d"], "loop": {"critic": "a"}}]},
+        {"for_each": list(range(9)), "agent": "b"},
+    ])  # fmt: skip
+    @pytest.mark.parametrize("inside", [False, True])
+    def test_by_a_join_that_was_met_without_it(self, group: dict[str, Any], *, inside: bool) -> None:
+        steps = [
+            {"id": "quick", "agent": "a"},
+            {"id": "group", **group},
+            {"id": "end", "agent": "c", "depends_on": ["quick", "group"], "join": "any"},
+        ]
+        agents = {
+            "a": Scripted("a"),
+            "b": Scripted("b", [slow(10)]),
+            "c": Scripted("c"),
+            "d": Scripted("d", [slow(10)]),
+        }
+        hosts = Hosts()
+
+        played = play({"steps": [{"id": "n", "steps": steps}] if inside else steps}, agents, hosts=hosts)
+
+        name = "n/group" if inside else "group"
+        assert played.seconds < 3
+        assert (parts(played) | played.by_step)[name].status is StepStatus.CANCELLED
+        assert played.report.status is RunStatus.SUCCEEDED
+        assert hosts.taken("http://one") == 0
+        assert sum("nothing needs it any more" in str(event) for event in played.events) >= 2
+
+    def test_not_while_the_answer_reads_it(self) -> None:
+        steps = [
+            {"id": "quick", "agent": "a"},
+            {"id": "group", "vote": ["b", "c"]},
+            {"id": "end", "agent": "c", "depends_on": ["quick", "group"], "join": "any"},
+        ]
+        agents = {"a": Scripted("a"), "b": Scripted("b", [slow(0.2, good("vote"))]), "c": Scripted("c", [good("vote")])}
+
+        assert play({"steps": steps, "output": "{{ group.output }}"}, agents).report.answer == "vote"
