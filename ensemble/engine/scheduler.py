@@ -44,13 +44,21 @@ class Scheduler:
     def advance(self) -> None:
         """Start whatever may start now."""
         self._meet_joins()
-        if self._state.active() >= self._state.request.max_parallel:
+        free = self._state.request.max_parallel - self._state.active()
+        if free <= 0 or not self._state.phases.count(Phase.READY):
             return
+        busy = self._state.in_phase(Phase.QUEUED, Phase.ASKING, Phase.RUNNING)
+        speaking = set(filter(None, map(self._conversation, busy)))
         for step in self._state.in_phase(Phase.READY):
-            if self._state.active() >= self._state.request.max_parallel:
+            conversation = self._conversation(step)
+            if conversation in speaking:
+                continue
+            self._find_place(step)
+            if conversation is not None:
+                speaking.add(conversation)
+            free -= 1
+            if not free:
                 return
-            if not self._must_wait_its_turn(step):
-                self._find_place(step)
 
     def wake(self, now: float) -> None:
         """Put the steps whose moment has come back in line."""
@@ -123,14 +131,11 @@ class Scheduler:
             return True
         return not all(_took_over(self._state.steps[after]) for after in dependents)
 
-    def _must_wait_its_turn(self, step: StepRun) -> bool:
-        """Whether *step* would speak in a conversation that another call of this run is speaking in."""
-        plan, agents = self._state.request.plan, self._state.request.agents
-        if not plan.spec(step.step).memory:
-            return False
-        identity = agents[step.step.agent].identity
-        busy = self._state.in_phase(Phase.QUEUED, Phase.ASKING, Phase.RUNNING)
-        return any(plan.spec(b.step).memory and agents[b.step.agent].identity == identity for b in busy)
+    def _conversation(self, step: StepRun) -> str | None:
+        """Return the conversation that *step* speaks in, where one call of this run speaks at a time; None: in none."""
+        if not self._state.request.plan.spec(step.step).memory:
+            return None
+        return self._state.request.agents[step.step.agent].identity
 
     def _host(self, step: StepRun) -> str:
         return self._state.request.agents[step.step.agent].host
