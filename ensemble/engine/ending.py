@@ -126,8 +126,7 @@ class Endings:
                     self._scheduler.leave_place(step)
                 kept = self._state.kept.pop(step.step.id, None)
                 if kept is not None:
-                    step.kept = True
-                    step.finish(kept)
+                    step.keep(kept)
                     continue
                 self.end(step, StepStatus.CANCELLED, ErrorInfo(code=Outcome.CANCELLED, message=why))
 

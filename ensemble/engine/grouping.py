@@ -121,7 +121,7 @@ class Groups:
             took_ms=max(0, round((now - began) * 1000)),
         )
         step.incomplete = made.incomplete or any(part.incomplete for part in step.parts)
-        step.news = any(part.news for part in step.parts)
+        step.made_in = max(step.given_in, max((part.made_in for part in step.parts), default=0))
         self._state.finish(step, result)
         why = why if error is None else error.message
         self._state.say(f"{step.step.id} {made.status}{': ' * bool(why)}{why}")

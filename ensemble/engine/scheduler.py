@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 from ensemble.agents.port import Call
 from ensemble.contract.outcomes import Outcome, StepStatus
-from ensemble.contract.results import ErrorInfo, StepResult
+from ensemble.contract.results import ErrorInfo
 from ensemble.engine.calls import Calls, PlaceGiven
 from ensemble.engine.grouping import Groups
 from ensemble.engine.hosts import HOSTS, Hosts
 from ensemble.engine.preparing import applies, prepare
 from ensemble.engine.state import RunState
-from ensemble.engine.steps import MESSAGE_LIMIT, Phase, StepRun
+from ensemble.engine.steps import MESSAGE_LIMIT, Kept, Phase, StepRun
 from ensemble.plan.joins import Decision, SkipReason, Standing, join_verdict, standing
 from ensemble.plan.model import Plan
 from ensemble.plan.rendering import UnknownOutput
@@ -211,21 +211,23 @@ class Scheduler:
 
     def _stays(self, step: StepRun) -> bool:
         """Whether *step* has its result from an earlier engine, to the question it would be asked now as well."""
-        before = (self._state.steps[name] for name in step.step.depends_on)
-        step.renewed = any(each.news for each in before) or (step.parent is not None and step.parent.renewed)
+        before = [self._state.steps[name].made_in for name in step.step.depends_on]
+        step.given_in = max([0 if step.parent is None else step.parent.given_in, *before])
         kept = self._state.kept.pop(step.step.id, None)
         if kept is None:
             return False
-        if step.renewed:
-            step.again = True
+        if step.given_in > kept.epoch:
+            step.again, step.made_in = (
+                True,
+                step.given_in,
+            )  # even if it has no result now: others were given the old one
             self._state.say(f"{step.step.id} succeeded before, but what it is given has changed")
             return False
         self._keep(step, kept)
         return True
 
-    def _keep(self, step: StepRun, kept: StepResult) -> None:
-        step.kept = True
-        step.finish(kept)
+    def _keep(self, step: StepRun, kept: Kept) -> None:
+        step.keep(kept)
         self._state.say(f"{step.step.id} succeeded before and is not run again")
 
     def _end(self, step: StepRun, status: StepStatus, error: ErrorInfo | None, line: str) -> None:

@@ -16,7 +16,7 @@ from ensemble.engine.phases import Phases
 from ensemble.engine.ports import Context
 from ensemble.engine.recording import recorded
 from ensemble.engine.request import RunRequest
-from ensemble.engine.steps import Phase, StepRun
+from ensemble.engine.steps import Kept, Phase, StepRun
 from ensemble.plan.model import Step
 
 __all__ = ["RunState"]
@@ -43,7 +43,7 @@ class RunState:
         self.steps = {step.id: StepRun(step, top) for step in request.plan.steps}
         """The plan's steps, then the parts of groups as they come into being."""
         self._dependents = {step.id: list(request.plan.dependents(step.id)) for step in request.plan.steps}
-        self.kept: dict[str, StepResult] = {}
+        self.kept: dict[str, Kept] = {}
         """Results of earlier engines whose steps have not had their turn yet."""
         self.reached: list[Reached] = []
         self.settle: list[Settlement] = []

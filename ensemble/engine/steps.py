@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,10 +19,12 @@ from ensemble.engine.usage import add_usage, total_usage
 from ensemble.plan.joins import SkipReason
 from ensemble.plan.model import Step
 
-__all__ = ["Flight", "Phase", "StepRun", "status_of"]
+__all__ = ["NOW", "Flight", "Kept", "Phase", "StepRun", "status_of"]
 
 MESSAGE_LIMIT = 4000
 """The longest error message; the ledger takes 4096."""
+NOW = math.inf
+"""As an epoch: that of this engine, later than all on record."""
 
 
 class Phase(Enum):
@@ -42,6 +45,15 @@ class Phase(Enum):
     GROUP = auto()
     """Its parts work for it."""
     DONE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The result of a step that an earlier engine of the run got."""
+
+    result: StepResult
+    epoch: int
+    """In which its agent was called."""
 
 
 @dataclass(slots=True)
@@ -72,10 +84,10 @@ class StepRun:
     """Of a group that succeeded: whether something that was wanted is missing from its result."""
     kept: bool = False
     """Whether its result is an earlier engine's."""
-    news: bool = False
-    """Whether it has a result that no earlier engine of the run had."""
-    renewed: bool = False
-    """Whether something it waited for has news, so that an earlier engine's result answers another question."""
+    made_in: float = 0
+    """In which epoch of the run its result came to be, :data:`NOW` for one that no earlier engine had; 0: it has none."""
+    given_in: float = 0
+    """The newest epoch of what it and the groups around it are given: an older result answers another question."""
     again: bool = False
     """Whether its result on record does not count any more; until an attempt at another one is admitted."""
     heard_by: Callable[[StepRun, Phase], None] | None = None
@@ -127,10 +139,15 @@ class StepRun:
         """End the step with *result*."""
         self.flight = None
         self.result = result
-        if self.step.group is None:
-            self.news = result.status is StepStatus.SUCCEEDED and not self.kept
+        if self.step.group is None and result.status is StepStatus.SUCCEEDED and not self.kept:
+            self.made_in = NOW
         self.phase = Phase.DONE
         return result
+
+    def keep(self, kept: Kept) -> None:
+        """End the step with what an earlier engine got for it."""
+        self.kept, self.made_in = True, kept.epoch
+        self.finish(kept.result)
 
     def ended(self, status: StepStatus, run_start_s: float, now_s: float, *, error: ErrorInfo | None) -> StepResult:
         """Return the result of a step that has no answer, with what its attempts took and used."""

@@ -8,7 +8,7 @@ from ensemble.agents.port import Agent, Call, CallScope, Reconcilable, Reply
 from ensemble.contract.exchange import Uncertain
 from ensemble.contract.outcomes import Outcome
 from ensemble.engine.state import RunState
-from ensemble.engine.steps import Phase, StepRun
+from ensemble.engine.steps import NOW, Phase, StepRun
 
 __all__ = ["RECONCILE", "Reconciling", "UncertainSteps", "cautious"]
 
@@ -80,5 +80,7 @@ class UncertainSteps:
                     self._state.warn(AGAIN.format(step.step.id))
                 case "fail":
                     give_up(step, WORDS)
+                case _ if step.given_in == NOW:  # what became of the call would answer another question
+                    self._state.warn(AGAIN.format(step.step.id))
                 case _:
                     ask_after(step, uncertain)
