@@ -111,7 +111,7 @@ class RacePattern:
             winner = result.step[len(self._setting.id) + 1 :]
             return Made(
                 text=result.text,
-                data={"winner": winner, **result.data},
+                data={**result.data, "winner": winner},
                 confidence=result.confidence,
                 sources=result.sources,
             )

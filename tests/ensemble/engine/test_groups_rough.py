@@ -11,7 +11,7 @@ from ensemble.contract.outcomes import RunStatus, StepStatus
 from ensemble.contract.results import Usage
 from ensemble.engine.hosts import Hosts
 from tests.ensemble.engine.kit import Scripted, bad, good, play, slow
-from tests.ensemble.engine.teams import mapped, parts
+from tests.ensemble.engine.teams import answer, mapped, parts
 
 
 def test_half_characters_in_what_a_model_wrote_do_not_cost_the_run() -> None:
@@ -107,3 +107,38 @@ class TestUnneeded:
         agents = {"a": Scripted("a"), "b": Scripted("b", [slow(0.2, good("vote"))]), "c": Scripted("c", [good("vote")])}
 
         assert play({"steps": steps, "output": "{{ group.output }}"}, agents).report.answer == "vote"
+
+
+class TestLoopsAroundGroups:
+    """Who begins the group is told what the critic said of its last answer."""
+
+    @pytest.mark.parametrize(("group", "told"), [
+        ({"vote": ["a", "b"]}, ["a", "b"]),
+        ({"race": ["a"]}, ["a"]),
+        ({"manage": {"manager": "a", "agents": ["b"]}}, ["a"]),
+        ({"steps": [{"id": "x", "agent": "a"}, {"id": "y", "agent": "b", "depends_on": "x"}]}, ["a"]),
+        ({"steps": [{"id": "x", "agent": "a", "for_each": [1]}, {"id": "y", "vote": ["b"]}]}, ["a", "b"]),
+    ])  # fmt: skip
+    def test_from_the_second_round_on(self, group: dict[str, Any], told: list[str]) -> None:
+        agents = {name: Scripted(name, [answer("first"), answer("second")]) for name in "ab"}
+        critic = Scripted("c", [good("too long"), good("APPROVED")])
+
+        played = play({"steps": [{"id": "g", **group, "loop": {"critic": "c"}}]}, {**agents, "c": critic})
+
+        assert played.report.status is RunStatus.SUCCEEDED
+        asked = {name: agents[name].calls[-1].query for name in "ab" if agents[name].calls}
+        assert [name for name, query in asked.items() if "too long" in query] == told
+        assert all("first" in asked[name] for name in told)
+
+
+@pytest.mark.parametrize(("step", "own"), [
+    ({"agent": "a", "loop": {"until": "{{ answer.output }} not empty"}}, {"rounds": 1, "met": True}),
+    ({"race": ["a"]}, {"winner": "a"}),
+    ({"manage": {"manager": "a", "agents": ["b"]}}, {"rounds": 0}),
+])  # fmt: skip
+def test_what_a_group_says_of_itself_is_not_overwritten_by_an_agent(step: dict[str, Any], own: dict[str, Any]) -> None:
+    lying = good('{"answer": "x", "rounds": "lots"}', rounds="many", met="no", winner="me", answer="x")
+
+    played = play({"steps": [{"id": "g", **step}]}, {"a": Scripted("a", [lying]), "b": Scripted("b")})
+
+    assert {name: played.by_step["g"].data[name] for name in own} == own
