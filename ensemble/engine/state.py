@@ -110,4 +110,13 @@ class RunState:
         """End *step* without an attempt of its own having ended it; *tell* the ledger unless it knows."""
         step.finish(result)
         if tell:
-            self.ended.append(recorded(result))
+            self.ended.append(self.recorded(result))
+
+    def recorded(self, result: StepResult) -> StepResult:
+        """Return *result* as the ledger is told it; say so where that is not all of it."""
+        kept = recorded(result)
+        if kept is not result:
+            self.warn(
+                f"{result.step} gave more than is recorded: a repeated call with this run_key gets the beginning of it."
+            )
+        return kept

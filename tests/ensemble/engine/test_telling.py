@@ -20,12 +20,14 @@ class Scales:
         """Begin with nothing told."""
         self.book = Book()
         self.told: list[str] = []
+        self.ended: list[str] = []
         self.heaviest = 0
 
     def exchange(self, ask: Exchange) -> ExchangeAnswer:
         """Weigh *ask* and pass it on."""
         self.heaviest = max(self.heaviest, len(ask.model_dump_json()))
         self.told += [settlement.ticket for settlement in ask.settle]
+        self.ended += [result.step for result in ask.ended]
         return self.book.exchange(ask)
 
     def run(self, run_id: str) -> RunView:
@@ -41,4 +43,16 @@ def test_many_long_results_at_once_are_told_in_parts() -> None:
 
     assert played.report.status is RunStatus.SUCCEEDED
     assert len(scales.told) == len(set(scales.told)) == 20
+    assert scales.heaviest < 32 * MIB
+
+
+def test_many_long_groups_that_end_at_once_are_told_in_parts() -> None:
+    """A group's result goes on record although no attempt of its own ended it."""
+    scales, agent = Scales(), Scripted("a", [good("x" * MIB, answer="")])
+    plan = {"steps": [{"id": f"s{number}", "for_each": [1, 2], "agent": "a"} for number in range(20)]}
+
+    played = play(plan, {"a": agent}, ledger=scales, max_parallel=40, host_parallel=40)
+
+    assert played.report.status is RunStatus.SUCCEEDED
+    assert len(scales.ended) == len(set(scales.ended)) == 20
     assert scales.heaviest < 32 * MIB
