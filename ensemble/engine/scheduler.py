@@ -15,7 +15,7 @@ from ensemble.engine.hosts import HOSTS, Hosts
 from ensemble.engine.preparing import applies, prepare
 from ensemble.engine.state import RunState
 from ensemble.engine.steps import MESSAGE_LIMIT, Kept, Phase, StepRun
-from ensemble.plan.joins import Decision, SkipReason, Standing, join_verdict, standing
+from ensemble.plan.joins import Decision, JoinKind, SkipReason, Standing, join_verdict, standing
 from ensemble.plan.model import Plan
 from ensemble.plan.rendering import UnknownOutput
 from ensemble.plan.templates import references
@@ -211,8 +211,7 @@ class Scheduler:
 
     def _stays(self, step: StepRun) -> bool:
         """Whether *step* has its result from an earlier engine, to the question it would be asked now as well."""
-        before = [self._state.steps[name].made_in for name in step.step.depends_on]
-        step.given_in = max([0 if step.parent is None else step.parent.given_in, *before])
+        step.given_in = self._newest_given(step)
         kept = self._state.kept.pop(step.step.id, None)
         if kept is None:
             return False
@@ -225,6 +224,13 @@ class Scheduler:
             return False
         self._keep(step, kept)
         return True
+
+    def _newest_given(self, step: StepRun) -> float:
+        """Return the newest epoch of what *step* is given; a join that was met by the first few counts no others."""
+        made = sorted(filter(None, (self._state.steps[name].made_in for name in step.step.depends_on)))
+        if step.step.join.kind in {JoinKind.ANY, JoinKind.QUORUM}:
+            made = made[: step.step.join.n]
+        return max([0 if step.parent is None else step.parent.given_in, *made])
 
     def _keep(self, step: StepRun, kept: Kept) -> None:
         step.keep(kept)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
-from ensemble.contract.outcomes import RunStatus
+from ensemble.contract.outcomes import RunStatus, StepStatus
+from ensemble.contract.results import StepResult
 from ensemble.contract.runs import RunView
 from ensemble.engine.book import Book
-from tests.ensemble.engine.kit import Scripted, good, play
+from ensemble.engine.state import RunState
+from ensemble.engine.telling import Teller
+from tests.ensemble.engine.kit import Scripted, good, play, request, team
 
 MIB = 1024 * 1024
 
@@ -48,11 +51,17 @@ def test_many_long_results_at_once_are_told_in_parts() -> None:
 
 def test_many_long_groups_that_end_at_once_are_told_in_parts() -> None:
     """A group's result goes on record although no attempt of its own ended it."""
-    scales, agent = Scales(), Scripted("a", [good("x" * MIB, answer="")])
-    plan = {"steps": [{"id": f"s{number}", "for_each": [1, 2], "agent": "a"} for number in range(20)]}
+    scales = Scales()
+    state = RunState(request({"steps": [{"id": f"s{n}", "for_each": [1], "agent": "a"} for n in range(20)]}, team("a")))
+    teller = Teller(state, scales)
+    state.epoch = teller.open({}).run.epoch
+    long = "x" * (3 * MIB)
+    for step in list(state.steps.values()):
+        result = StepResult(step=step.step.id, agent="a", status=StepStatus.SUCCEEDED, text=long)
+        state.finish(step, result)
 
-    played = play(plan, {"a": agent}, ledger=scales, max_parallel=40, host_parallel=40)
+    teller.exchange({})
 
-    assert played.report.status is RunStatus.SUCCEEDED
-    assert len(scales.ended) == len(set(scales.ended)) == 20
+    assert scales.ended == [f"s{n}" for n in range(20)]
+    assert (state.ended, len(scales.book.run(state.run_id).results)) == ([], 20)
     assert scales.heaviest < 32 * MIB
