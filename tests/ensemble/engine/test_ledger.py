@@ -185,10 +185,9 @@ class TestKept:
         ]
         plan = {"steps": steps, "output": "{{ b.output }} {{ c.output }} {{ d.output }}"}
 
-        for _ in range(3):
-            last = play(plan, agents, ledger=book, run_key="k")
+        played = [play(plan, agents, ledger=book, run_key="k") for _ in range(3)]
 
-        assert last.report.status is RunStatus.SUCCEEDED
+        assert played[-1].report.status is RunStatus.SUCCEEDED
         assert [len(agents[name].calls) for name in "abcd"] == [1, 2, 1, 3]
 
     def test_what_follows_from_a_renewed_step_is_renewed_as_well(self) -> None:
