@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ensemble.contract.outcomes import StepStatus
+from ensemble.contract.plain import read_json
 from ensemble.contract.results import StepResult
 
 __all__ = ["Result", "from_steps", "json_in", "read_results"]
@@ -65,8 +66,8 @@ def json_in(result: Result) -> Any:
         text = text.partition("\n")[2].removesuffix("```").strip()
     if text.startswith(("{", "[")):
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
+            return read_json(text)
+        except ValueError:
             pass
     return dict(result.data) or None
 

@@ -13,7 +13,7 @@ from ensemble.aggregate.results import Result, json_in
 
 __all__ = ["Ballot", "Choice", "Weights", "vote"]
 
-_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+_SIGNS = re.compile(r"[\W_]+")
 
 
 class Weights(StrEnum):
@@ -122,5 +122,13 @@ def _at(value: Any, field: str) -> Any:
 def _key(value: Any) -> str:
     if isinstance(value, str):
         text = " ".join(value.split()).casefold()
-        return _EDGES.sub("", text) or text
+        return _without_edges(text) or text
     return json.dumps(value, sort_keys=True, default=str).casefold()
+
+
+def _without_edges(text: str) -> str:
+    """Return *text* without the signs around it; looked for from both ends, as a long row of signs may stand inside."""
+    begun = _SIGNS.match(text)
+    text = text[begun.end() :] if begun else text
+    turned = _SIGNS.match(text[::-1])
+    return text[: len(text) - turned.end()] if turned else text

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 __all__ = [
     "AgentName",
@@ -22,6 +22,7 @@ __all__ = [
     "StateKey",
     "StepId",
     "TraceId",
+    "is_name",
     "is_part",
 ]
 
@@ -61,6 +62,21 @@ StateKey = Annotated[
     StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$"),
     AfterValidator(_survives_a_path),
 ]
+
+
+_NAMES: TypeAdapter[str] = TypeAdapter(AgentName)
+
+
+def is_name(text: str) -> bool:
+    """Return whether *text* can be the name of an agent or step, by the very check that the contract makes.
+
+    Python's own regular expressions see other characters as letters and digits ('²', the accents of Hindi).
+    """
+    try:
+        _NAMES.validate_python(text, strict=True)
+    except ValidationError:
+        return False
+    return True
 
 
 def is_part(step: str) -> bool:

@@ -281,6 +281,9 @@ class ExchangeAnswer(Answer):
     kept: tuple[StepResult, ...] = Field(
         default=(), description="After opening: steps that succeeded before and are not done again."
     )
+    kept_epochs: tuple[int, ...] = Field(
+        default=(), description="In which epoch the agent of each of *kept* was called; 0 where it is not known."
+    )
     uncertain: tuple[Uncertain, ...] = Field(
         default=(), description="After opening: steps the last owner left under way, in order of admission."
     )

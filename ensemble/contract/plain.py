@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["plain"]
+__all__ = ["plain", "read_json"]
 
 _DEEPEST = 64
 """How deep lists and maps may stand in each other; the readers of Dify and its daemon have limits, too."""
@@ -31,3 +32,16 @@ def plain(value: Any, depth: int = 0) -> Any:
             return [plain(each, depth + 1) for each in value]
         case _:
             return plain(str(value))
+
+
+def read_json(text: str, *, strict: bool = True) -> Any:
+    """Return what *text* says as JSON, as a value that can be written again; not *strict*: line breaks in texts are read.
+
+    Raises:
+        ValueError: it is no JSON, or stands too deep in itself.
+
+    """
+    try:
+        return plain(json.loads(text, strict=strict))
+    except RecursionError:
+        raise ValueError("its lists and maps stand too deep in each other") from None

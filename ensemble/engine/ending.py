@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from ensemble.agents.port import Reply
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
@@ -18,6 +19,7 @@ __all__ = ["GRACE_S", "Endings"]
 
 GRACE_S = 0.1
 """How long past its deadline a call may still report its own end, which says more than ours."""
+_UNNEEDED = "nothing needs it any more"
 
 
 class Endings:
@@ -33,8 +35,6 @@ class Endings:
         self._settling = settling
         self._streaming = streaming
         self._groups = [step for step in state.steps.values() if step.step.group is not None]
-        self._judged = 0
-        """How many steps had left *pending* when it was last looked at what is still needed."""
         self.cut: RunStatus | None = None
         """Why the run was ended before its steps were."""
 
@@ -83,21 +83,34 @@ class Endings:
 
     def drop_unneeded(self) -> None:
         """End what still runs for a join (any, quorum) that was met without it, unless the answer needs it."""
-        if self._judged == self._state.phases.departures:
+        while departed := self._state.phases.newly_departed():
+            for step in self._perhaps_unneeded(departed):
+                if step.phase not in {Phase.PENDING, Phase.DONE} and not self._scheduler.needed(step):
+                    self._drop(step)
+
+    def _perhaps_unneeded(self, departed: Iterable[StepRun]) -> Iterable[StepRun]:
+        """Return whom it may have made unneeded that *departed* have begun or, being groups, have ended."""
+        found = {}
+        for step in departed:
+            before = [self._state.steps[name] for name in step.step.depends_on]
+            parts = step.parts if step.phase is Phase.DONE else []
+            found.update({each.step.id: each for each in (step, *before, *parts)})
+        return found.values()
+
+    def _drop(self, step: StepRun) -> None:
+        if step.phase is Phase.GROUP:
+            self._scheduler.drop_group(step, _UNNEEDED)
             return
-        self._judged = self._state.phases.departures
-        for step in self._state.in_phase(Phase.READY, Phase.QUEUED, Phase.ASKING, Phase.DELAYED, Phase.RUNNING):
-            if not self._scheduler.needed(step):
-                flight = step.flight
-                if flight is not None:
-                    self._calls.give_up(flight)
-                    self._scheduler.leave_place(step)
-                    self._settling.drop(step, flight)
-                else:
-                    if step.phase is Phase.ASKING:
-                        self._scheduler.leave_place(step)
-                    self.end(step, StepStatus.CANCELLED, None)
-                self._state.say(f"{step.step.id} cancelled: nothing needs it any more")
+        flight = step.flight
+        if flight is not None:
+            self._calls.give_up(flight)
+            self._scheduler.leave_place(step)
+            self._settling.drop(step, flight)
+        else:
+            if step.phase is Phase.ASKING:
+                self._scheduler.leave_place(step)
+            self.end(step, StepStatus.CANCELLED, None)
+        self._state.say(f"{step.step.id} cancelled: {_UNNEEDED}")
 
     def cut_short(self, status: RunStatus, why: str) -> None:
         """End everything that has not ended."""
@@ -107,14 +120,13 @@ class Endings:
         self._state.say(why)
         for step in self._state.in_phase(Phase.RUNNING):
             self.give_up(step, Reply(outcome=Outcome.CANCELLED, message=why))
-        for step in self._state.steps.values():
+        for step in reversed(self._state.steps.values()):  # parts first: their group tells what they used
             if step.phase is not Phase.DONE:
                 if step.phase is Phase.ASKING:
                     self._scheduler.leave_place(step)
                 kept = self._state.kept.pop(step.step.id, None)
                 if kept is not None:
-                    step.kept = True
-                    step.finish(kept)
+                    step.keep(kept)
                     continue
                 self.end(step, StepStatus.CANCELLED, ErrorInfo(code=Outcome.CANCELLED, message=why))
 

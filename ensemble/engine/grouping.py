@@ -13,7 +13,6 @@ from ensemble.contract.results import StepResult
 from ensemble.engine.homes import Home, Seen
 from ensemble.engine.state import RunState
 from ensemble.engine.steps import MESSAGE_LIMIT, Phase, StepRun
-from ensemble.engine.usage import total_usage
 from ensemble.patterns.choosing import RacePattern, VotePattern
 from ensemble.patterns.looping import LoopPattern
 from ensemble.patterns.managing import ManagedPattern
@@ -52,6 +51,10 @@ class Groups:
             return []
         pattern = self._patterns[group.step.id]
         return self._follow(group, lambda: pattern.heard(result))
+
+    def drop(self, step: StepRun, why: str) -> None:
+        """End a group under way that nothing needs any more; that is no error."""
+        self._end(step, Made(status=StepStatus.CANCELLED), why)
 
     def _follow(self, step: StepRun, move: Any) -> list[StepRun]:
         try:
@@ -95,14 +98,13 @@ class Groups:
         seen = Seen(self._state.by_step, inner)
         return Scope(task=home.task, inputs=self._state.request.inputs, steps=seen, local=inner.values())
 
-    def _end(self, step: StepRun, made: Made) -> None:
-        """End a group. Parts that are out or about to go out are given up by whoever ends calls nobody needs."""
+    def _end(self, step: StepRun, made: Made, why: str = "") -> None:
+        """End a group. Parts that are out or about to go out are dropped by whoever ends calls that nothing needs."""
         del self._patterns[step.step.id]
-        cut = self._give_up_parts(step)
+        self._give_up_parts(step)
         now = time.monotonic()
         began = step.first_s or now
-        spent = [part.result for part in step.parts if part.result is not None and part.result.attempts]
-        usage = total_usage(result.usage for result in spent)
+        usage, attempts = step.spent()
         error = made.error
         result = StepResult(
             step=step.step.id,
@@ -111,31 +113,27 @@ class Groups:
             text=made.text,
             data=dict(made.data),
             error=None if error is None else error.model_copy(update={"message": error.message[:MESSAGE_LIMIT]}),
-            usage=usage.model_copy(update={"estimated": True}) if cut else usage,
+            usage=usage,
             confidence=made.confidence,
             sources=tuple(made.sources),
-            attempts=sum(result.attempts for result in spent),
+            attempts=attempts,
             started_ms=max(0, round((began - self._state.started_s) * 1000)),
             took_ms=max(0, round((now - began) * 1000)),
         )
         step.incomplete = made.incomplete or any(part.incomplete for part in step.parts)
-        step.news = any(part.news for part in step.parts)
+        step.made_in = max(step.given_in, max((part.made_in for part in step.parts), default=0))
         self._state.finish(step, result)
-        why = "" if error is None else f": {error.message}"
-        self._state.say(f"{step.step.id} {made.status}{why}")
+        why = why if error is None else error.message
+        self._state.say(f"{step.step.id} {made.status}{': ' * bool(why)}{why}")
 
-    def _give_up_parts(self, group: StepRun) -> bool:
-        """End the parts that have not; return whether one of them is out, so that what it uses is not known here."""
-        out = False
+    def _give_up_parts(self, group: StepRun) -> None:
+        """End the parts that have neither ended nor are out or about to go out."""
         for part in group.parts:
-            if part.phase in {Phase.RUNNING, Phase.ASKING}:
-                out = out or part.phase is Phase.RUNNING
-            elif part.phase is not Phase.DONE:
-                out = self._give_up_parts(part) or out
+            if part.phase not in {Phase.RUNNING, Phase.ASKING, Phase.DONE}:
+                self._give_up_parts(part)
                 self._patterns.pop(part.step.id, None)
                 now = time.monotonic()
                 self._state.finish(part, part.ended(StepStatus.CANCELLED, self._state.started_s, now, error=None))
-        return out
 
 
 def _pattern(group: Group, setting: Setting) -> Pattern:

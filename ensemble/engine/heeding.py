@@ -15,7 +15,7 @@ from ensemble.engine.falling import Falling
 from ensemble.engine.lineage import token
 from ensemble.engine.scheduler import Scheduler
 from ensemble.engine.state import RunState
-from ensemble.engine.steps import MESSAGE_LIMIT, Phase, StepRun
+from ensemble.engine.steps import MESSAGE_LIMIT, Kept, Phase, StepRun
 from ensemble.engine.streaming import Streaming
 from ensemble.engine.uncertain import Reconciling, UncertainSteps
 
@@ -45,14 +45,9 @@ class Heeding:
 
     def heed(self, answer: ExchangeAnswer) -> None:
         """Do what an owner is told."""
-        for result in answer.kept:
-            step = self._state.steps.get(result.step)
-            if step is None or step.phase is Phase.PENDING:
-                self._state.kept[result.step] = result  # it may have changed by then what the step is given
-            elif step.phase is not Phase.DONE:
-                self._keep(step, result.step)
-                step.kept = True
-                step.finish(result)
+        epochs = answer.kept_epochs or (0,) * len(answer.kept)  # an older ledger tells none
+        for result, epoch in zip(answer.kept, epochs, strict=True):
+            self._keep(Kept(result, epoch))
         self._uncertain.take(answer.uncertain)
         asking = {step.ticket: step for step in self._state.in_phase(Phase.ASKING)}
         for admission in answer.admissions:
@@ -86,10 +81,17 @@ class Heeding:
         self._send_out(step, agent)
         return True
 
-    def _keep(self, step: StepRun, name: str) -> None:
-        if step.phase is Phase.ASKING:
-            self._scheduler.leave_place(step)
-        self._state.say(f"{name} succeeded before and is not run again")
+    def _keep(self, kept: Kept) -> None:
+        """End the step of *kept*; one that waits for others has its turn first: what it is given may have changed."""
+        name = kept.result.step
+        step = self._state.steps.get(name)
+        if step is None or step.phase is Phase.PENDING:
+            self._state.kept[name] = kept
+        elif step.phase is not Phase.DONE:
+            if step.phase is Phase.ASKING:
+                self._scheduler.leave_place(step)
+            self._state.say(f"{name} succeeded before and is not run again")
+            step.keep(kept)
 
     def _follow(self, step: StepRun, admission: Admission) -> None:
         match admission.decision:

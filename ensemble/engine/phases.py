@@ -18,8 +18,7 @@ class Phases:
         self._places: dict[str, int] = {}
         self._members: dict[Phase, dict[str, StepRun]] = {phase: {} for phase in Phase}
         self._ended: list[StepRun] = []
-        self.departures = 0
-        """How many steps have left *pending*, and how many groups have ended, so far."""
+        self._departed: list[StepRun] = []
         self.results: dict[str, StepResult] = {}
         """The results there are, by step, in the order in which they came."""
         for step in steps:
@@ -45,12 +44,17 @@ class Phases:
         ended, self._ended = self._ended, []
         return ended
 
+    def newly_departed(self) -> list[StepRun]:
+        """Return the steps that have left *pending*, and the groups that have ended, since this was asked last."""
+        departed, self._departed = self._departed, []
+        return departed
+
     def _moved(self, step: StepRun, before: Phase) -> None:
         name = step.step.id
         self._members[before].pop(name, None)
         self._members[step.phase][name] = step
         if before in {Phase.PENDING, Phase.GROUP}:
-            self.departures += 1
+            self._departed.append(step)
         if step.phase is Phase.DONE:
             self._ended.append(step)
             if step.result is not None:

@@ -17,7 +17,7 @@ ANSWER_CHARS = 1024 * 1024
 """How much of a run's answer is recorded."""
 _HEAD_CHARS = 64 * 1024
 _TOLD_BYTES = 24 * 1024 * 1024
-"""The most that settlements take of one request."""
+"""The most that settlements and results take of one request."""
 _SURELY_WITHIN = _TOLD_BYTES // (RECORDED_BYTES + 1024 * 1024)
 """So many settlements always fit, whatever they hold; they need no measuring."""
 
@@ -30,13 +30,13 @@ def recorded(result: StepResult) -> StepResult:
     return result.model_copy(update={"text": text, "data": {}, "sources": ()})
 
 
-def within(settlements: Sequence[Settlement]) -> Sequence[Settlement]:
-    """Return as many of *settlements*, from the first on, as one request can tell."""
-    if len(settlements) <= _SURELY_WITHIN:
-        return settlements
+def within(news: Sequence[Settlement | StepResult]) -> int:
+    """Return how many of *news*, from the first on, one request can tell."""
+    if len(news) <= _SURELY_WITHIN:
+        return len(news)
     total = 0
-    for number, settlement in enumerate(settlements):
-        total += len(to_json(settlement))
+    for number, each in enumerate(news):
+        total += len(to_json(each))
         if total > _TOLD_BYTES:
-            return settlements[:number]
-    return settlements
+            return number
+    return len(news)

@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 from ensemble.agents.port import Call
 from ensemble.contract.outcomes import Outcome, StepStatus
-from ensemble.contract.results import ErrorInfo, StepResult
+from ensemble.contract.results import ErrorInfo
 from ensemble.engine.calls import Calls, PlaceGiven
 from ensemble.engine.grouping import Groups
 from ensemble.engine.hosts import HOSTS, Hosts
 from ensemble.engine.preparing import applies, prepare
 from ensemble.engine.state import RunState
-from ensemble.engine.steps import MESSAGE_LIMIT, Phase, StepRun
-from ensemble.plan.joins import Decision, SkipReason, Standing, join_verdict, standing
+from ensemble.engine.steps import MESSAGE_LIMIT, Kept, Phase, StepRun
+from ensemble.plan.joins import Decision, JoinKind, SkipReason, Standing, join_verdict, standing
 from ensemble.plan.model import Plan
 from ensemble.plan.rendering import UnknownOutput
 from ensemble.plan.templates import references
@@ -44,13 +44,21 @@ class Scheduler:
     def advance(self) -> None:
         """Start whatever may start now."""
         self._meet_joins()
-        if self._state.active() >= self._state.request.max_parallel:
+        free = self._state.request.max_parallel - self._state.active()
+        if free <= 0 or not self._state.phases.count(Phase.READY):
             return
+        busy = self._state.in_phase(Phase.QUEUED, Phase.ASKING, Phase.RUNNING)
+        speaking = set(filter(None, map(self._conversation, busy)))
         for step in self._state.in_phase(Phase.READY):
-            if self._state.active() >= self._state.request.max_parallel:
+            conversation = self._conversation(step)
+            if conversation in speaking:
+                continue
+            self._find_place(step)
+            if conversation is not None:
+                speaking.add(conversation)
+            free -= 1
+            if not free:
                 return
-            if not self._must_wait_its_turn(step):
-                self._find_place(step)
 
     def wake(self, now: float) -> None:
         """Put the steps whose moment has come back in line."""
@@ -106,6 +114,10 @@ class Scheduler:
                 self.leave_place(step)
             step.phase = Phase.READY
 
+    def drop_group(self, step: StepRun, why: str) -> None:
+        """End a group that nothing needs any more, and those of its parts that are not out."""
+        self._groups.drop(step, why)
+
     def needed(self, step: StepRun) -> bool:
         """Return whether the answer or a step that has not started yet still needs *step*."""
         plan, name = self._state.request.plan, step.step.id
@@ -119,14 +131,11 @@ class Scheduler:
             return True
         return not all(_took_over(self._state.steps[after]) for after in dependents)
 
-    def _must_wait_its_turn(self, step: StepRun) -> bool:
-        """Whether *step* would speak in a conversation that another call of this run is speaking in."""
-        plan, agents = self._state.request.plan, self._state.request.agents
-        if not plan.spec(step.step).memory:
-            return False
-        identity = agents[step.step.agent].identity
-        busy = self._state.in_phase(Phase.QUEUED, Phase.ASKING, Phase.RUNNING)
-        return any(plan.spec(b.step).memory and agents[b.step.agent].identity == identity for b in busy)
+    def _conversation(self, step: StepRun) -> str | None:
+        """Return the conversation that *step* speaks in, where one call of this run speaks at a time; None: in none."""
+        if not self._state.request.plan.spec(step.step).memory:
+            return None
+        return self._state.request.agents[step.step.agent].identity
 
     def _host(self, step: StepRun) -> str:
         return self._state.request.agents[step.step.agent].host
@@ -202,21 +211,27 @@ class Scheduler:
 
     def _stays(self, step: StepRun) -> bool:
         """Whether *step* has its result from an earlier engine, to the question it would be asked now as well."""
-        before = (self._state.steps[name] for name in step.step.depends_on)
-        step.renewed = any(each.news for each in before) or (step.parent is not None and step.parent.renewed)
+        step.given_in = self._newest_given(step)
         kept = self._state.kept.pop(step.step.id, None)
         if kept is None:
             return False
-        if step.renewed:
+        if step.given_in > kept.epoch:
             step.again = True
+            step.made_in = step.given_in  # even if it comes to no result: others were given the old one
             self._state.say(f"{step.step.id} succeeded before, but what it is given has changed")
             return False
         self._keep(step, kept)
         return True
 
-    def _keep(self, step: StepRun, kept: StepResult) -> None:
-        step.kept = True
-        step.finish(kept)
+    def _newest_given(self, step: StepRun) -> float:
+        """Return the newest epoch of what *step* is given; a join that was met by the first few counts no others."""
+        made = sorted(filter(None, (self._state.steps[name].made_in for name in step.step.depends_on)))
+        if step.step.join.kind in {JoinKind.ANY, JoinKind.QUORUM}:
+            made = made[: step.step.join.n]
+        return max([0 if step.parent is None else step.parent.given_in, *made])
+
+    def _keep(self, step: StepRun, kept: Kept) -> None:
+        step.keep(kept)
         self._state.say(f"{step.step.id} succeeded before and is not run again")
 
     def _end(self, step: StepRun, status: StepStatus, error: ErrorInfo | None, line: str) -> None:

@@ -11,7 +11,6 @@ from ensemble.contract.exchange import Settlement
 from ensemble.contract.outcomes import Outcome, StepStatus
 from ensemble.contract.results import ErrorInfo, StepResult, Usage
 from ensemble.engine.falling import Falling
-from ensemble.engine.recording import recorded
 from ensemble.engine.retry import next_try
 from ensemble.engine.state import RunState
 from ensemble.engine.steps import MESSAGE_LIMIT, Flight, Phase, StepRun, status_of
@@ -71,20 +70,12 @@ class Settling:
                 error=error,
                 retry_after_ms=None if reply.retry_after_s is None else round(reply.retry_after_s * 1000),
                 remote=reply.remote,
-                result=None if result is None else self._recorded(result),
+                result=None if result is None else self._state.recorded(result),
                 cache=None if result is None else self._falling.order(step, result),
             )
         )
         if result is not None:
             step.finish(result)
-
-    def _recorded(self, result: StepResult) -> StepResult:
-        kept = recorded(result)
-        if kept is not result:
-            self._state.warn(
-                f"{result.step} gave more than is recorded: a repeated call with this run_key gets the beginning of it."
-            )
-        return kept
 
     def _result(
         self, step: StepRun, reply: Reply, error: ErrorInfo | None, now: float, *, final: bool

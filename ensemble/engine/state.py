@@ -16,7 +16,7 @@ from ensemble.engine.phases import Phases
 from ensemble.engine.ports import Context
 from ensemble.engine.recording import recorded
 from ensemble.engine.request import RunRequest
-from ensemble.engine.steps import Phase, StepRun
+from ensemble.engine.steps import Kept, Phase, StepRun
 from ensemble.plan.model import Step
 
 __all__ = ["RunState"]
@@ -43,7 +43,7 @@ class RunState:
         self.steps = {step.id: StepRun(step, top) for step in request.plan.steps}
         """The plan's steps, then the parts of groups as they come into being."""
         self._dependents = {step.id: list(request.plan.dependents(step.id)) for step in request.plan.steps}
-        self.kept: dict[str, StepResult] = {}
+        self.kept: dict[str, Kept] = {}
         """Results of earlier engines whose steps have not had their turn yet."""
         self.reached: list[Reached] = []
         self.settle: list[Settlement] = []
@@ -110,4 +110,13 @@ class RunState:
         """End *step* without an attempt of its own having ended it; *tell* the ledger unless it knows."""
         step.finish(result)
         if tell:
-            self.ended.append(recorded(result))
+            self.ended.append(self.recorded(result))
+
+    def recorded(self, result: StepResult) -> StepResult:
+        """Return *result* as the ledger is told it; say so where that is not all of it."""
+        kept = recorded(result)
+        if kept is not result:
+            self.warn(
+                f"{result.step} gave more than is recorded: a repeated call with this run_key gets the beginning of it."
+            )
+        return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,15 +15,17 @@ from ensemble.contract.results import ErrorInfo, StepResult, Usage
 from ensemble.engine.homes import Home
 from ensemble.engine.ports import Job
 from ensemble.engine.retry import Tally
-from ensemble.engine.usage import add_usage
+from ensemble.engine.usage import add_usage, total_usage
 from ensemble.plan.fallbacks import Chain
 from ensemble.plan.joins import SkipReason
 from ensemble.plan.model import Step
 
-__all__ = ["Failure", "Fallen", "Flight", "Phase", "StepRun", "status_of"]
+__all__ = ["NOW", "Failure", "Fallen", "Flight", "Kept", "Phase", "StepRun", "status_of"]
 
 MESSAGE_LIMIT = 4000
 """The longest error message; the ledger takes 4096."""
+NOW = math.inf
+"""As an epoch: that of this engine, later than all on record."""
 
 
 class Phase(Enum):
@@ -43,6 +46,15 @@ class Phase(Enum):
     GROUP = auto()
     """Its parts work for it."""
     DONE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The result of a step that an earlier engine of the run got."""
+
+    result: StepResult
+    epoch: int
+    """In which its agent was called."""
 
 
 @dataclass(slots=True)
@@ -99,10 +111,10 @@ class StepRun:
     """Of a group that succeeded: whether something that was wanted is missing from its result."""
     kept: bool = False
     """Whether its result is an earlier engine's."""
-    news: bool = False
-    """Whether it has a result that no earlier engine of the run had."""
-    renewed: bool = False
-    """Whether something it waited for has news, so that an earlier engine's result answers another question."""
+    made_in: float = 0
+    """In which epoch of the run its result came to be, :data:`NOW` for one that no earlier engine had; 0: it has none."""
+    given_in: float = 0
+    """The newest epoch of what it and the groups around it are given: an older result answers another question."""
     again: bool = False
     """Whether its result on record does not count any more; until an attempt at another one is admitted."""
     heard_by: Callable[[StepRun, Phase], None] | None = None
@@ -145,25 +157,39 @@ class StepRun:
         """Add what an attempt used."""
         self.usage = usage if self.usage is None else add_usage(self.usage, usage)
 
+    def spent(self) -> tuple[Usage, int]:
+        """Return what it has used so far, and in how many calls; of a group, what its parts have."""
+        if not self.parts:
+            return self.usage or Usage(), self.attempts
+        each = [(usage, calls) for usage, calls in map(StepRun._told, self.parts) if calls]
+        return total_usage(usage for usage, _ in each), sum(calls for _, calls in each)
+
     def finish(self, result: StepResult) -> StepResult:
         """End the step with *result*."""
         self.flight = None
         self.result = result
-        if self.step.group is None:
-            fresh = result.status is StepStatus.SUCCEEDED and not self.kept
-            self.news = fresh and result.source is not Source.DEFAULT  # which is no other than it was before
+        # A value of the plan's own is no other than it was before.
+        fresh = result.status is StepStatus.SUCCEEDED and result.source is not Source.DEFAULT
+        if self.step.group is None and fresh and not self.kept:
+            self.made_in = NOW
         self.phase = Phase.DONE
         return result
 
+    def keep(self, kept: Kept) -> None:
+        """End the step with what an earlier engine got for it."""
+        self.kept, self.made_in = True, kept.epoch
+        self.finish(kept.result)
+
     def ended(self, status: StepStatus, run_start_s: float, now_s: float, *, error: ErrorInfo | None) -> StepResult:
         """Return the result of a step that has no answer, with what its attempts took and used."""
+        usage, attempts = self.spent()
         return StepResult(
             step=self.step.id,
             agent=self.step.worker,
             status=status,
             error=error,
-            usage=self.usage or Usage(),
-            attempts=self.attempts,
+            usage=usage,
+            attempts=attempts,
             started_ms=self._started_ms(run_start_s),
             took_ms=self._took_ms(now_s),
         )
@@ -184,6 +210,13 @@ class StepRun:
             started_ms=self._started_ms(run_start_s),
             took_ms=self._took_ms(now_s),
         )
+
+    def _told(self) -> tuple[Usage, int]:
+        """Return what its group may say of it: what it used, where that is not known because its call is out."""
+        if self.result is not None:
+            return self.result.usage, self.result.attempts
+        usage, calls = self.spent()
+        return add_usage(usage, Usage()) if self.phase is Phase.RUNNING else usage, calls
 
     def _started_ms(self, run_start_s: float) -> int | None:
         return None if self.first_s is None else max(0, round((self.first_s - run_start_s) * 1000))

@@ -75,10 +75,17 @@ class Teller:
     def exchange(self, calls: Mapping[str, Call], close: CloseRun | None = None) -> ExchangeAnswer:
         """Tell what happened and ask for what is wanted, or close the run."""
         state = self._state
-        while (few := len(within(state.settle))) < len(state.settle):
+        while (few := within([*state.settle, *state.ended])) < len(state.settle) + len(state.ended):
+            settled = min(few, len(state.settle))
             answer = self._send(
-                Exchange(run_id=state.run_id, owner=state.owner, epoch=state.epoch, settle=tuple(state.settle[:few])),
-                few,
+                Exchange(
+                    run_id=state.run_id,
+                    owner=state.owner,
+                    epoch=state.epoch,
+                    settle=tuple(state.settle[:settled]),
+                    ended=tuple(state.ended[: few - settled]),
+                ),
+                (settled, few - settled),
             )
             if answer.run.role is not Role.OWNER or answer.run.cancelled:
                 return answer
@@ -96,14 +103,14 @@ class Teller:
             )
         )
 
-    def _send(self, ask: Exchange, only: int | None = None) -> ExchangeAnswer:
-        """Send *ask*, and forget what it told: all news, or *only* so many settlements."""
+    def _send(self, ask: Exchange, only: tuple[int | None, int | None] = (None, None)) -> ExchangeAnswer:
+        """Send *ask*, and forget what it told: all news, or *only* so many settlements and ended steps."""
         answer = self._ledger.exchange(ask)
         self.last_s = time.monotonic()
-        del self._state.settle[:only]
-        if only is None:
+        settled, ended = only
+        del self._state.settle[:settled], self._state.ended[:ended]
+        if settled is None:
             self._state.reached.clear()
-            self._state.ended.clear()
         return answer
 
     def _holding(self) -> tuple[str, ...]:

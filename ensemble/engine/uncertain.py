@@ -8,7 +8,7 @@ from ensemble.agents.port import Agent, Call, CallScope, Reconcilable, Reply
 from ensemble.contract.exchange import Uncertain
 from ensemble.contract.outcomes import Outcome
 from ensemble.engine.state import RunState
-from ensemble.engine.steps import Phase, StepRun
+from ensemble.engine.steps import NOW, Phase, StepRun
 
 __all__ = ["RECONCILE", "Reconciling", "UncertainSteps", "cautious"]
 
@@ -82,6 +82,8 @@ class UncertainSteps:
                     self._state.warn(AGAIN.format(step.step.id))
                 case "fail":
                     give_up(step, WORDS)
+                case _ if step.given_in == NOW:  # what became of the call would answer another question
+                    self._state.warn(AGAIN.format(step.step.id))
                 case _ if not ask_after(step, uncertain):
                     self._waiting[step.step.id] = uncertain
                     postponed = True

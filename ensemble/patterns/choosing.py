@@ -33,11 +33,13 @@ class VotePattern:
     def heard(self, result: StepResult) -> Move:
         """Note a vote; the end of it if it is decided."""
         self._results[result.step] = result
-        ballot = self._ballot()
         missing = len(self._group.parts) - len(self._results)
         agree = self._group.agree
+        if agree is None and missing:
+            return ()
+        ballot = self._ballot()
         if agree is None:
-            return () if missing else self._made(ballot)
+            return self._made(ballot)
         most = max((len(choice.voters) for choice in ballot.choices), default=0)
         if most >= agree:
             first = max(ballot.choices, key=lambda choice: len(choice.voters))
@@ -109,7 +111,7 @@ class RacePattern:
             winner = result.step[len(self._setting.id) + 1 :]
             return Made(
                 text=result.text,
-                data={"winner": winner, **result.data},
+                data={**result.data, "winner": winner},
                 confidence=result.confidence,
                 sources=result.sources,
             )

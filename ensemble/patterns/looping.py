@@ -9,8 +9,9 @@ from typing import Any
 from ensemble.contract.results import StepResult
 from ensemble.patterns.moves import Made, Move, Part, Setting, failed, succeeded
 from ensemble.plan.conditions import evaluate
-from ensemble.plan.groups import ANSWER, APPROVED, CRITIC, ROUND, Loop
+from ensemble.plan.groups import ANSWER, APPROVED, CRITIC, ROUND, ForEach, Loop, Managed, Nested, Race, Vote
 from ensemble.plan.joins import Join, JoinKind
+from ensemble.plan.model import Step
 
 __all__ = ["LoopPattern"]
 
@@ -60,8 +61,7 @@ class LoopPattern:
             local[CRITIC] = None
         else:
             names[CRITIC] = self._critic_id(before)
-        given = () if each.inputs is not None or each.query is not None else (*each.carries, *names)
-        step = replace(each, carries=given, depends_on=tuple(names.values()), join=_EVER)
+        step = replace(_given(each, tuple(names)), depends_on=tuple(names.values()), join=_EVER)
         return (Part(step=step, names=names, local=local),)
 
     def _answered(self, result: StepResult) -> Move:
@@ -124,8 +124,28 @@ class LoopPattern:
             about = {**about, "critic": self._judgement.text}
         return Made(
             text=answer.text,
-            data={**about, **answer.data},
+            data={**answer.data, **about},
             confidence=answer.confidence,
             sources=answer.sources,
             incomplete=incomplete,
         )
+
+
+def _given(step: Step, words: tuple[str, ...]) -> Step:
+    """Return *step* given the results of *words* as well; of a group, the parts that begin it. Own texts stay alone."""
+    match step.group:
+        case None:
+            own = step.inputs is not None or step.query is not None
+            return step if own else replace(step, carries=(*step.carries, *words))
+        case Vote() | Race() as group:
+            parts = tuple(_given(part, words) for part in group.parts)
+            return replace(step, group=replace(group, parts=parts))
+        case Managed() as group:
+            return replace(step, group=replace(group, settings=_given(group.settings, words)))
+        case ForEach() as group:
+            return replace(step, group=replace(group, each=_given(group.each, words)))
+        case Nested(plan=plan):
+            steps = tuple(each if each.depends_on else _given(each, words) for each in plan.steps)
+            return replace(step, group=Nested(plan=replace(plan, steps=steps)))
+        case Loop():
+            return step  # its own rounds have these words

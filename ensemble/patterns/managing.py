@@ -169,7 +169,7 @@ class ManagedPattern:
         lost = sum(not succeeded(each) for each in self._results.values())
         if lost:
             self._setting.warn(f"{self._setting.id}: {lost} of {len(self._results)} subtasks had no result.")
-        return Made(text=said.text, data={**about, **said.data}, confidence=result.confidence, sources=result.sources)
+        return Made(text=said.text, data={**said.data, **about}, confidence=result.confidence, sources=result.sources)
 
     def _done(self) -> list[dict[str, str]]:
         return [

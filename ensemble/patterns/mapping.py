@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 from ensemble.contract.outcomes import StepStatus
+from ensemble.contract.plain import read_json
 from ensemble.contract.results import StepResult
 from ensemble.patterns.moves import Made, Move, Part, Setting, failed, first_failure, succeeded
 from ensemble.plan.groups import ALL_DONE, INDEX, ITEM, MAX_ITEMS, ForEach
@@ -126,7 +126,7 @@ def _items(value: Any) -> list[Any] | None:
         text = value.strip()
         fenced = _FENCE.match(text)
         try:
-            value = json.loads(fenced[1] if fenced else text)
-        except (ValueError, RecursionError):
+            value = read_json(fenced[1] if fenced else text)
+        except ValueError:
             return None
     return list(value) if isinstance(value, list | tuple) else None

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ensemble.contract.base import NAME_PATTERN
+from ensemble.contract.base import is_name
+from ensemble.contract.plain import plain, read_json
 from ensemble.plan.cycles import find_cycles, in_words
 from ensemble.plan.faults import folded, nearest, shortened
 
@@ -18,9 +19,8 @@ __all__ = ["Answered", "BadPlan", "Given", "NoObject", "Subtask", "read_reply"]
 READ_CHARS = 200_000
 """How much of a reply is read."""
 _MOST_OBJECTS = 20
-_THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)
 _TRAILING = re.compile(r",\s*([}\]])")
-_NAME = re.compile(NAME_PATTERN)
+_THOUGHT, _THOUGHT_OVER = "<think>", "</think>"
 _TASKS = ("subtasks", "tasks")
 
 
@@ -71,7 +71,7 @@ def read_reply(text: str, team: Sequence[str], earlier: Collection[str], most: i
         BadPlan: what it gives out can't be done as written.
 
     """
-    found = [each for each in _objects(_THOUGHTS.sub("", text[:READ_CHARS])) if _speaks(each)]
+    found = [each for each in _objects(_without_thoughts(text[:READ_CHARS])) if _speaks(each)]
     if not found:
         raise NoObject('It holds no JSON object with "subtasks" or an "answer".')
     said = found[-1]
@@ -88,7 +88,7 @@ def read_reply(text: str, team: Sequence[str], earlier: Collection[str], most: i
 
 
 def _speaks(said: Mapping[str, Any]) -> bool:
-    return "answer" in said or any(said.get(name) for name in _TASKS)
+    return any(said.get(name) for name in _TASKS) or "answer" in said
 
 
 def _answered(said: Mapping[str, Any]) -> Answered:
@@ -104,7 +104,7 @@ def _subtask(given: Any, number: int, team: Sequence[str]) -> Subtask:
     if not isinstance(given, Mapping):
         raise BadPlan(f"Subtask {number} is no object.")
     name = str(given.get("id") or number).strip()
-    if not _NAME.match(name):
+    if not is_name(name):
         raise BadPlan(f"'{shortened(name)}' is no id; write a short name.")
     word = given.get("agent")
     known = {folded(each): each for each in team}
@@ -139,6 +139,16 @@ def _check(subtasks: Sequence[Subtask], earlier: Collection[str]) -> None:
         raise BadPlan(f"A circle: {in_words(cycle)}.")
 
 
+def _without_thoughts(text: str) -> str:
+    """Return *text* without what the model only thought; a thought that does not end is left."""
+    said = []
+    at = 0
+    while (begin := text.find(_THOUGHT, at)) >= 0 and (end := text.find(_THOUGHT_OVER, begin)) >= 0:
+        said.append(text[at:begin])
+        at = end + len(_THOUGHT_OVER)
+    return "".join(said) + text[at:]
+
+
 def _objects(text: str) -> Iterator[Mapping[str, Any]]:
     """Yield the outermost objects in *text*, as JSON or as careless models write it."""
     at = text.find("{")
@@ -147,7 +157,8 @@ def _objects(text: str) -> Iterator[Mapping[str, Any]]:
             return
         end = _end(text, at)
         if end is None:
-            return
+            at = text.find("{", at + 1)  # a brace in a sentence, perhaps; the object may come yet
+            continue
         found = _object(text[at:end])
         if found is not None:
             yield found
@@ -176,12 +187,12 @@ def _object(piece: str) -> Mapping[str, Any] | None:
     value: Any
     for written in (piece, _TRAILING.sub(r"\1", piece)):
         try:
-            value = json.loads(written, strict=False)
-        except (ValueError, RecursionError):
+            value = read_json(written, strict=False)
+        except ValueError:
             continue
         return value if isinstance(value, Mapping) else None
     try:
         value = ast.literal_eval(piece)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
-    return value if isinstance(value, Mapping) and all(isinstance(name, str) for name in value) else None
+    return plain(value) if isinstance(value, Mapping) and all(isinstance(name, str) for name in value) else None

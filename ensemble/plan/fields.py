@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ensemble.contract.base import NAME_PATTERN
+from ensemble.contract.base import is_name
 from ensemble.contract.breakers import BreakerPolicy
 from ensemble.plan.faults import Faults, nearest, shortened
 
@@ -19,7 +19,6 @@ MAX_TIMEOUT_S = 86_400
 MAX_RETRIES = 100
 MAX_TOKENS = 10**9
 
-_NAME = re.compile(NAME_PATTERN)
 _NUMBER = re.compile(r"\s*[-+]?[0-9]{1,15}(\.[0-9]{1,9})?\s*")
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -34,7 +33,7 @@ def at(path: str, key: str | int) -> str:
 def name_of(value: Any, path: str, faults: Faults) -> str | None:
     """Return *value* as the name of an agent or step, or None after noting what is wrong with it."""
     name = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    if "\n" not in name and _NAME.match(name):
+    if is_name(name):
         return name
     faults.add(path, f"'{shortened(value)}' is no name." if value is not None else "It is empty.", NAME_RULE)
     return None

@@ -27,6 +27,7 @@ from ensemble.plan.lookup import Directory
 from ensemble.plan.managefields import MAX_AGENTS, MAX_ROUNDS, read_agent_list, read_managed
 from ensemble.plan.model import Plan, Step
 from ensemble.plan.team import free_id
+from ensemble.plan.templates import Template
 from ensemble.plan.texts import Texts
 from ensemble.plan.when import read_when
 
@@ -129,7 +130,7 @@ class GroupFields:
                     self._faults.add(inner.at(str(name)), "It is none of the agents that vote.", "Name one of them.")
                 elif weight is not None:
                     by_name[names[folded(str(name))]] = weight
-        elif weights not in {None, "", "equal", "confidence"}:
+        elif weights not in (None, "", "equal", "confidence"):
             fix = "Write confidence, or a map of agents and numbers."
             self._faults.add(fields.at("weights"), f"'{weights}' is unknown.", fix)
         agree = fields.whole("agree", 1, MAX_AGENTS)
@@ -204,14 +205,14 @@ class GroupFields:
         data, path = self._for_each, self._fields.at("for_each")
         outer = self._outer
         if not isinstance(data, Mapping):
-            items: Any = outer.value(data, path)
-            _check_items(items, path, outer)
+            items = _items(data, path, outer)
             return _group(body, ForEach(items=items, each=body))
         fields = Fields(data, path, self._faults)
-        if not fields.has("items"):
+        items = None
+        if fields.has("items"):
+            items = _items(fields.take("items"), fields.at("items"), outer)
+        else:
             self._faults.add(fields.at("items"), "It is missing.", 'Write items: "{{ step.output }}" or a list.')
-        items = outer.value(fields.take("items"), fields.at("items"))
-        _check_items(items, fields.at("items"), outer)
         wide = fields.whole("max_parallel", 1, MAX_PARALLEL)
         join = read_join(fields, None, self._faults) if fields.has("join") else None
         fields.take("join")
@@ -232,7 +233,11 @@ def _with_agents(data: Any, path: str, texts: Texts) -> Fields:
     return Fields(data if isinstance(data, Mapping) else {"agents": data}, path, texts.faults)
 
 
-def _check_items(items: Any, path: str, texts: Texts) -> None:
-    if items is None or (isinstance(items, str) and not items.lstrip().startswith("[")) or isinstance(items, Mapping):
+def _items(data: Any, path: str, texts: Texts) -> Any:
+    """Return the list that *data* is, or the template of one."""
+    items = texts.value(data, path)
+    written = isinstance(items, str) and items.lstrip().startswith("[")
+    if not written and not isinstance(items, list | Template):
         fix = 'Write a list, or the template of one: for_each: "{{ step.output }}".'
         texts.faults.add(path, "It is no list.", fix)
+    return items

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ensemble.contract.outcomes import StepStatus
+from ensemble.contract.plain import read_json
 from ensemble.contract.results import StepResult
 from ensemble.plan.templates import START, TASK, Reference, Template, walk
 
@@ -186,8 +187,8 @@ def _parsed(value: Any) -> Any:
     if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return read_json(value)
+    except ValueError:
         return value
 
 

@@ -116,6 +116,7 @@ def decide(ask: Exchange, snapshot: Snapshot, defaults: Defaults) -> tuple[Excha
         run=_head(work, standing, tell_trace=ask.open is not None),
         admissions=admissions,
         kept=kept,
+        kept_epochs=work.epochs_of(kept) if kept else (),
         uncertain=uncertain,
         lost=_lost(ask, work.run) if owner else (),
         stored=stored_answer(work) if standing is Standing.LATE else None,

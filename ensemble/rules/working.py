@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ensemble.contract.exchange import Uncertain
 from ensemble.contract.outcomes import RunStatus, Source, StepStatus
 from ensemble.contract.results import StepResult
@@ -85,6 +87,12 @@ class Working:
             for result in self.results()
             if result.status is StepStatus.SUCCEEDED and result.source is Source.AGENT
         )
+
+    def epochs_of(self, results: Iterable[StepResult]) -> tuple[int, ...]:
+        """Return in which epoch each of *results* came to be, as far as attempts tell; 0 where none does."""
+        attempts = attempts_of(self.draft.fields(run_hash(self.run_id)))
+        known = {attempt.ask.step: attempt.epoch for attempt in attempts if attempt.result_taken}
+        return tuple(known.get(result.step, 0) for result in results)
 
     def uncertain(self) -> tuple[Uncertain, ...]:
         """Return the steps that the epoch before this one left under way and nobody has finished, oldest first."""

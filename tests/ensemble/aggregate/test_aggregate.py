@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -139,6 +140,14 @@ def test_a_tie_goes_to_the_surest() -> None:
 
     assert ballot.winner is not None
     assert (ballot.winner.value, ballot.tie) == ("y", True)
+
+
+def test_a_long_row_of_signs_inside_an_answer_takes_no_time() -> None:
+    begun = time.monotonic()
+
+    assert len(vote([result("a", f"A{'-' * 100_000}b."), result("b", f"*a{'-' * 100_000}b")]).choices) == 1
+
+    assert time.monotonic() - begun < 2
 
 
 def test_the_best_is_the_surest_and_of_equals_the_first() -> None:

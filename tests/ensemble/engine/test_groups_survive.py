@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -178,3 +178,54 @@ class TestAnyGroups:
         assert (view.budget.calls_reserved, view.budget.tokens_reserved) == (0, 0)
         assert {each["id"] for each in listed} == set(played.by_step)
         assert hosts.taken("http://one") == 0
+
+
+class TestRenewedAndKilled:
+    """A call that mended something is killed in the middle of what follows from it."""
+
+    PLANS: ClassVar[dict[str, dict[str, Any]]] = {
+        "for_each": {"for_each": {"items": "{{ list.output }}", "max_parallel": 1}, "agent": "e", "query": "{{ item }}"},
+        "steps": {"steps": [{"id": "p", "agent": "e", "query": "{{ list.output }} p"}, {"id": "q", "agent": "e"},
+                            {"id": "r", "agent": "e", "depends_on": ["p", "q"]}]},
+        "agent": {"agent": "e", "depends_on": "list"},
+        "none": {"for_each": {"items": "{{ list.output }}"}, "agent": "e", "query": "{{ item }}"},
+    }  # fmt: skip
+
+    @pytest.mark.parametrize("group", PLANS)
+    def test_nothing_that_followed_from_the_old_result_is_left(self, group: str) -> None:
+        """Whenever the second call dies, the third tells what an undisturbed one would."""
+        steps = [
+            {"id": "ok", "agent": "ok"},
+            {"id": "flaky", "agent": "flaky"},
+            {"id": "list", "agent": "list", "depends_on": ["ok", "flaky"], "join": "all_done"},
+            {"id": "each", **self.PLANS[group]},
+            {"id": "sum", "agent": "e", "depends_on": ["ok", "each"], "join": "all_done"},
+        ]
+        new = "[]" if group == "none" else '["d", "e"]'
+
+        def listed(call: Call, _scope: CallScope) -> Reply:
+            return good(new if "mended" in call.query else '["a", "b", "c"]')
+
+        for dies_at in range(1, 30):
+            agents: dict[str, Agent] = {
+                "ok": Scripted("ok", [good("ok")]),
+                "flaky": Scripted("flaky", [bad(), good("mended")]),
+                "list": Scripted("list", [listed]),
+                "e": Scripted("e"),
+            }
+            book = Dying()
+            play({"steps": steps}, agents, ledger=book, run_key="k", max_parallel=1)
+            book.left = dies_at
+            try:
+                play({"steps": steps}, agents, ledger=book, run_key="k", max_parallel=1)
+            except Death:
+                pass
+            else:
+                break
+            book.left, book.ahead_ms = -1, LEASE_MS
+            last = play({"steps": steps}, agents, ledger=book, run_key="k", max_parallel=1)
+
+            whole = last.report.answer + "".join(part.text for part in last.report.parts)
+            assert not any(f'"{old}"' in whole or f"echo {old}" in whole for old in "abc"), dies_at
+        else:
+            raise AssertionError("it never came to an end")

@@ -172,6 +172,24 @@ class TestKept:
         assert again.report.status is RunStatus.SUCCEEDED
         assert [len(agents[name].calls) for name in "abc"] == [1, 2, 1]
 
+    def test_and_still_is_in_a_third_call(self) -> None:
+        """Though all of the several have results by then, one of them newer than its own."""
+        book = Book()
+        agents = {"a": Scripted("a"), "b": Scripted("b", [bad(), good()]), "c": Scripted("c")}
+        agents["d"] = Scripted("d", [bad(), bad(), good()])
+        steps = [
+            {"id": "a", "agent": "a"},
+            {"id": "b", "agent": "b", "depends_on": "a"},
+            {"id": "c", "agent": "c", "depends_on": ["a", "b"], "join": "any"},
+            {"id": "d", "agent": "d"},
+        ]
+        plan = {"steps": steps, "output": "{{ b.output }} {{ c.output }} {{ d.output }}"}
+
+        played = [play(plan, agents, ledger=book, run_key="k") for _ in range(3)]
+
+        assert played[-1].report.status is RunStatus.SUCCEEDED
+        assert [len(agents[name].calls) for name in "abcd"] == [1, 2, 1, 3]
+
     def test_what_follows_from_a_renewed_step_is_renewed_as_well(self) -> None:
         book = Book()
         agents = {name: Scripted(name) for name in "awz"} | {"b": Scripted("b", [bad(), good("beta")])}

@@ -28,3 +28,11 @@ def test_any_other_result_is_recorded_as_it_is() -> None:
 
     assert "y" * 1_000_000 == book.run(report.run_id).results[0].text
     assert () == report.warnings
+
+
+def test_a_group_whose_result_is_cut_in_the_record_says_so() -> None:
+    plan = {"steps": [{"id": "each", "for_each": [1, 2], "agent": "a"}]}
+
+    report = play(plan, {"a": Scripted("a", [good("x" * (RECORDED_BYTES // 3))])}).report
+
+    assert [warning for warning in report.warnings if "each gave more than is recorded" in warning]

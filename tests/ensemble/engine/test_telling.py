@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from ensemble.contract.caching import CacheView
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
-from ensemble.contract.outcomes import RunStatus
+from ensemble.contract.outcomes import RunStatus, StepStatus
+from ensemble.contract.results import StepResult
 from ensemble.contract.runs import RunView
 from ensemble.engine.book import Book
-from tests.ensemble.engine.kit import Scripted, good, play
+from ensemble.engine.state import RunState
+from ensemble.engine.telling import Teller
+from tests.ensemble.engine.kit import Scripted, good, play, request, team
 
 MIB = 1024 * 1024
 
@@ -21,12 +24,14 @@ class Scales:
         """Begin with nothing told."""
         self.book = Book()
         self.told: list[str] = []
+        self.ended: list[str] = []
         self.heaviest = 0
 
     def exchange(self, ask: Exchange) -> ExchangeAnswer:
         """Weigh *ask* and pass it on."""
         self.heaviest = max(self.heaviest, len(ask.model_dump_json()))
         self.told += [settlement.ticket for settlement in ask.settle]
+        self.ended += [result.step for result in ask.ended]
         return self.book.exchange(ask)
 
     def run(self, run_id: str) -> RunView:
@@ -46,4 +51,22 @@ def test_many_long_results_at_once_are_told_in_parts() -> None:
 
     assert played.report.status is RunStatus.SUCCEEDED
     assert len(scales.told) == len(set(scales.told)) == 20
+    assert scales.heaviest < 32 * MIB
+
+
+def test_many_long_groups_that_end_at_once_are_told_in_parts() -> None:
+    """A group's result goes on record although no attempt of its own ended it."""
+    scales = Scales()
+    state = RunState(request({"steps": [{"id": f"s{n}", "for_each": [1], "agent": "a"} for n in range(20)]}, team("a")))
+    teller = Teller(state, scales)
+    state.epoch = teller.open({}).run.epoch
+    long = "x" * (3 * MIB)
+    for step in list(state.steps.values()):
+        result = StepResult(step=step.step.id, agent="a", status=StepStatus.SUCCEEDED, text=long)
+        state.finish(step, result)
+
+    teller.exchange({})
+
+    assert scales.ended == [f"s{n}" for n in range(20)]
+    assert (state.ended, len(scales.book.run(state.run_id).results)) == ([], 20)
     assert scales.heaviest < 32 * MIB

@@ -142,8 +142,7 @@ def test_the_synthesizer_of_a_hierarchical_team_is_its_manager() -> None:
     ("step", "expected"),
     [
         ({"id": "a", "agent": "market", "for_each": "x"}, [("steps[0].for_each", "It is no list.")]),
-        ({"id": "a", "agent": "market", "for_each": {}}, [
-            ("steps[0].for_each.items", "It is missing."), ("steps[0].for_each.items", "It is no list.")]),
+        ({"id": "a", "agent": "market", "for_each": {}}, [("steps[0].for_each.items", "It is missing.")]),
         ({"id": "a", "agent": "market", "for_each": {"items": [1], "join": "most"}}, [
             ("steps[0].for_each.join", "'most' is no join.")]),
         ({"id": "a", "agent": "market", "query": "{{ item }}"}, [
@@ -160,8 +159,11 @@ def test_the_synthesizer_of_a_hierarchical_team_is_its_manager() -> None:
         ({"id": "a", "vote": {"agents": ["tech"], "agree": 2}}, [("steps[0].vote.agree", "There are 1 agents.")]),
         ({"id": "a", "vote": {"agents": ["tech"], "weights": {"market": 2}}}, [
             ("steps[0].vote.weights.market", "It is none of the agents that vote.")]),
+        ({"id": "a", "agent": "tech", "for_each": 5}, [("steps[0].for_each", "It is no list.")]),
         ({"id": "a", "vote": {"agents": ["tech"], "weights": "much"}}, [
             ("steps[0].vote.weights", "'much' is unknown.")]),
+        ({"id": "a", "vote": {"agents": ["tech"], "weights": [2]}}, [
+            ("steps[0].vote.weights", "'[2]' is unknown.")]),
         ({"id": "a", "race": {"agents": []}}, [("steps[0].race.agents", "There are no agents.")]),
         ({"id": "a", "race": ["techh"]}, [("steps[0].race.agents[0]", "There is no agent 'techh'.")]),
         ({"id": "a", "race": {"agents": ["tech"], "good": "{{ critic }} = 1"}}, [

@@ -246,6 +246,7 @@ ONE = {"id": "a", "agent": "market"}
         ({"steps": [ONE, {"id": "A", "agent": "tech"}]}, [("steps[1].id", "The id 'A' is taken by steps[0].")]),
         ({"steps": [{"id": "start", "agent": "tech"}]}, [("steps[0].id", "'start' means the run's own.")]),
         ({"steps": [{"id": "a/b", "agent": "tech"}]}, [("steps[0].id", "'a/b' is no name.")]),
+        ({"steps": [{"id": "①", "agent": "tech"}]}, [("steps[0].id", "'①' is no name.")]),  # the ledger would refuse it
         ({"steps": [{**ONE, "depends_on": ["b"]}]}, [("steps[0].depends_on[0]", "There is no step 'b'.")]),
         ({"steps": [{**ONE, "depends_on": "a"}]}, [("steps[0].depends_on", "A circle: a waits for itself.")]),
         (
