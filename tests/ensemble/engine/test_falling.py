@@ -135,6 +135,15 @@ def test_the_backup_is_given_the_same_with_inputs_of_its_own() -> None:
     assert (result(played).attempts, result(played).usage.tokens) == (4, 10)
 
 
+def test_a_backup_has_retries_of_its_own() -> None:
+    """Those of the step, counted anew."""
+    agents = {"a": Scripted("a", [bad()]), "b": Scripted("b", [bad(), good("from b")])}
+
+    played = one(agents, fallback="b", retry_times=1)
+
+    assert (result(played).text, result(played).attempts) == ("from b", 4)
+
+
 def test_a_backup_of_a_backup_is_followed_and_the_nearest_value_counts() -> None:
     agents = {name: Scripted(name, [bad(message=f"{name} broke")]) for name in "abc"}
     declared = {"b": {"fallback": {"agent": "c", "default": "far"}}}

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from ensemble.agents.port import Call, CallScope, Reply
-from ensemble.contract.outcomes import Outcome, RunStatus, Source
+from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
+from ensemble.contract.results import ErrorInfo
 from ensemble.engine.book import Book
 from ensemble.engine.events import AnswerText
+from ensemble.engine.falling import Falling
 from ensemble.engine.hosts import Hosts
+from ensemble.engine.state import RunState
+from ensemble.engine.steps import Phase
 from tests.ensemble.engine.falls import one, result
-from tests.ensemble.engine.kit import Scripted, bad, good, play, slow
+from tests.ensemble.engine.kit import Scripted, bad, good, play, request, slow
 
 FALLS = (
     Outcome.AGENT_FAILED,
@@ -148,3 +153,22 @@ def test_cache_and_fallback_are_no_part_of_what_a_run_is() -> None:
     again = one(agents, book=book, cache=True, fallback={"agent": "b", "default": 1}, run_run_key="k")
 
     assert (first.report.run_id, result(again).text) == (again.report.run_id, "mine")
+
+
+def test_past_the_deadline_a_value_may_stand_in_and_no_attempt_begins() -> None:
+    """An agent may say at the last moment that it failed, before the run is cut short."""
+    agents = {"a": Scripted("a"), "b": Scripted("b")}
+    asked = request({"steps": [{"agent": "a", "fallback": {"agent": "b", "default": "x"}}]}, agents)
+    state = RunState(asked)
+    falling, step = Falling(state, Book(), {"a": Call(query="q")}), state.steps["a"]
+    error = ErrorInfo(code=Outcome.AGENT_FAILED, message="broke")
+    state.deadline_s = time.monotonic() - 1
+
+    ended = falling.fall(step, StepStatus.FAILED, error, Outcome.AGENT_FAILED)
+
+    assert ended is not None
+    assert (ended.text, ended.source, step.step.agent) == ("x", Source.DEFAULT, "a")
+    state.deadline_s = time.monotonic() + 60
+    step.fallen = None
+    assert falling.fall(step, StepStatus.FAILED, error, Outcome.AGENT_FAILED) is None
+    assert (step.step.agent, step.phase) == ("b", Phase.READY)
