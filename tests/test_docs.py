@@ -24,7 +24,7 @@ from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
 from ensemble.contract.problems import ProblemCode
 from ensemble.engine import errors as engine_errors
 from ensemble.engine.book import CACHED_KEPT
-from ensemble.engine.falling import Link, links
+from ensemble.engine.links import Link, links
 from ensemble.engine.request import RUN_TIMEOUT_S, STEP_TIMEOUT_S
 from ensemble.engine.retry import Tally, next_try
 from ensemble.plan.fallbackfields import FRESH_S, MOST_S, STALE_S

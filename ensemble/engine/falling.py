@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
-from enum import Enum, auto
 from typing import Any
 
 from ensemble.agents.port import Call
@@ -20,6 +19,7 @@ from ensemble.contract.outcomes import Outcome, Source, StepStatus
 from ensemble.contract.plain import plain
 from ensemble.contract.results import ErrorInfo, StepResult
 from ensemble.engine.caching import answer_key, cache_order
+from ensemble.engine.links import Link, links
 from ensemble.engine.ports import Ledger, LedgerUnavailable
 from ensemble.engine.preparing import for_backup, scope_of
 from ensemble.engine.retry import Tally
@@ -29,61 +29,7 @@ from ensemble.engine.wording import age, recovered, together
 from ensemble.plan.model import Plan, Step
 from ensemble.plan.rendering import render
 
-__all__ = ["Falling", "Link", "links"]
-
-_FALLS = frozenset(
-    {
-        Outcome.AGENT_FAILED,
-        Outcome.THROTTLED,
-        Outcome.UNAVAILABLE,
-        Outcome.TIMED_OUT,
-        Outcome.REJECTED,
-        Outcome.MISCONFIGURED,
-        Outcome.REFUSED,
-    }
-)
-"""What something may stand in for. Not for what we ended ourselves, what waits for a human, or what may have worked."""
-_ENDED = frozenset({Why.CANCELLED, Why.SUPERSEDED})
-"""Refusals that mean the run, not the agent."""
-
-
-class Link(Enum):
-    """One thing that may stand in for an agent."""
-
-    CACHE = auto()
-    """An answer it gave before, fresh or stale."""
-    BACKUP = auto()
-    """The next agent of the chain."""
-    DEFAULT = auto()
-    """The plan's value."""
-
-
-def links(
-    outcome: Outcome,
-    why: Why | None = None,
-    *,
-    first: bool = True,
-    cached: bool = False,
-    backup: bool = False,
-    default: bool = False,
-    in_time: bool = True,
-) -> tuple[Link, ...]:
-    """Return what to try now, in this order; nothing: the failure stands.
-
-    Args:
-        outcome: How the last attempt ended, once no retry followed it.
-        why: Of a refusal.
-        first: Whether it was the plan's own agent that failed; only its answers are kept.
-        cached: Whether the step's answers are kept at all.
-        backup: Whether there is another agent to ask.
-        default: Whether there is a value.
-        in_time: Whether an attempt may still begin before the run's deadline.
-
-    """
-    if outcome not in _FALLS or why in _ENDED:
-        return ()
-    wanted = {Link.CACHE: first and cached, Link.BACKUP: backup and in_time, Link.DEFAULT: default}
-    return tuple(link for link, there in wanted.items() if there)
+__all__ = ["Falling"]
 
 
 class Falling:
@@ -134,7 +80,8 @@ class Falling:
                     return None
                 case Link.DEFAULT:
                     return self._default(step, fallen)
-        return self._ended(step, fallen, fallen.failures[0].status, error=together(fallen.failures))
+        seen = [each for each in fallen.failures if each.status is not StepStatus.UNCERTAIN] or fallen.failures[-1:]
+        return self._ended(step, fallen, seen[0].status, error=together(seen))
 
     def known_as(self, step: StepRun, identity: str) -> str | None:
         """Return the backup of *step*'s agent that is *identity*; None if it is that agent itself, or nobody known."""

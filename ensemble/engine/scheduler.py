@@ -246,10 +246,8 @@ def _read_by_output(plan: Plan, group: StepRun, name: str) -> bool:
 
 
 def _took_over(step: StepRun) -> bool:
-    """Return whether *step* has what it needs; one that failed without a call never used what others gave."""
-    result = step.result
-    used = result is None or result.attempts > 0 or result.status is StepStatus.SUCCEEDED
-    return step.phase is not Phase.PENDING and used
+    """Return whether *step* has what it needs; one that ended without a call never used what others gave."""
+    return step.phase is not Phase.PENDING and (step.result is None or step.result.attempts > 0)
 
 
 def _drain(calls: Calls) -> list[object]:

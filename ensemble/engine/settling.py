@@ -102,10 +102,7 @@ class Settling:
             self._state.say(f"{name} {reply.outcome}: {error.message}; again in {retry.delay_s:.1f} s")
             return None
         self._state.say(f"{name} {reply.outcome}: {error.message}")
-        status = status_of(reply.outcome)
-        if final:
-            return step.ended(status, self._state.started_s, now, error=error)
-        return self._falling.fall(step, status, error, reply.outcome)
+        return self._falling.fall(step, status_of(reply.outcome), error, reply.outcome)
 
 
 def _known_usage(reply: Reply) -> Usage:

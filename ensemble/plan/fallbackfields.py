@@ -16,7 +16,9 @@ from ensemble.plan.model import Plan
 from ensemble.plan.templates import BareWords
 from ensemble.plan.texts import Texts
 
-__all__ = ["check_fallbacks", "find_backups", "read_cache", "read_fallback"]
+__all__ = [
+    "FRESH_S", "MOST_S", "REFUSAL", "STALE_S", "check_fallbacks", "fallback_settings", "find_backups", "found_backup",
+]  # fmt: skip
 
 FRESH_S = 300
 """How long an answer counts as fresh where only *stale* is given."""
@@ -30,7 +32,12 @@ OFF = False
 REFUSAL = "It may be needed before any step has a result; refer to task or start."
 
 
-def read_cache(fields: Fields, faults: Faults) -> Cache | None:
+def fallback_settings(fields: Fields, texts: Texts) -> dict[str, Any]:
+    """Read both fields, as agents, steps and defaults have them; None for what is not said."""
+    return {"cache": _read_cache(fields, texts.faults), "fallback": _read_fallback(fields, texts)}
+
+
+def _read_cache(fields: Fields, faults: Faults) -> Cache | None:
     """Read ``cache``: seconds, ``{fresh, stale}``, or true or false; None where nothing is said."""
     path = fields.at("cache")
     match fields.take("cache"):
@@ -51,7 +58,7 @@ def read_cache(fields: Fields, faults: Faults) -> Cache | None:
             return None
 
 
-def read_fallback(fields: Fields, texts: Texts) -> Fallback | None:
+def _read_fallback(fields: Fields, texts: Texts) -> Fallback | None:
     """Read ``fallback``: an agent's name, ``{agent, default}``, or false; None where nothing is said.
 
     The name is looked up later, by :func:`find_backups` or by whoever reads a step.
@@ -114,8 +121,3 @@ def _circle(path: str, circle: tuple[str, ...], faults: Faults) -> None:
 def _forgetful(path: str, agent: str, faults: Faults) -> None:
     problem = f"The answers of '{agent}' depend on its conversation (memory: true), so none can stand for another."
     faults.add(path, problem, "Leave cache out, or memory.")
-
-
-def fallback_settings(fields: Fields, texts: Texts) -> dict[str, Any]:
-    """Return both fields, as agents, steps and defaults have them."""
-    return {"cache": read_cache(fields, texts.faults), "fallback": read_fallback(fields, texts)}

@@ -82,26 +82,16 @@ def test_a_step_skipped_for_one_failure_does_not_end_its_healthy_siblings() -> N
 
 
 def test_a_step_that_recovered_without_a_call_needs_no_more_of_others() -> None:
-    """Its agent was refused; what it would have waited for to use is ended, as if it had been called."""
-    plan = {
-        "agents": {"after": {"breaker": {"failure_threshold": 1}}},
-        "steps": [
-            {"id": "quick", "agent": "quick"},
-            {"id": "slow", "agent": "slow"},
-            {
-                "id": "after",
-                "agent": "after",
-                "depends_on": ["quick", "slow"],
-                "join": "any",
-                "fallback": {"default": "x"},
-            },
-        ],
-    }
+    """A run that is resumed: what its join wants is kept, its agent is refused, and nothing waits for the rest."""
+    fields = {"id": "after", "agent": "after", "depends_on": ["quick", "slow"], "join": "any"}
+    others = [{"id": "quick", "agent": "quick"}, {"id": "slow", "agent": "slow"}]
+    touchy = {"after": {"breaker": {"failure_threshold": 1}}}
     book, after = Book(), Scripted("a", [bad()])
-    agents: dict[str, Agent] = {"quick": Scripted("q"), "slow": Scripted("s", [slow(20)]), "after": after}
-    play(plan, agents, ledger=book)
+    agents: dict[str, Agent] = {"quick": Scripted("q"), "slow": Scripted("s", [bad(), slow(20)]), "after": after}
+    play({"agents": touchy, "steps": [*others, fields]}, agents, ledger=book, run_key="k")
 
-    played = play(plan, agents, ledger=book)
+    recovering = {**fields, "fallback": {"default": "x"}}
+    played = play({"agents": touchy, "steps": [*others, recovering]}, agents, ledger=book, run_key="k")
 
     assert (played.report.answer, len(after.calls), played.seconds < 5) == ("x", 1, True)
     assert played.statuses() == {"quick": "succeeded", "slow": "cancelled", "after": "succeeded"}

@@ -104,8 +104,16 @@ def test_where_nobody_can_tell_the_step_stays_uncertain() -> None:
     assert (again.statuses()["b"], again.report.status, len(agent.calls)) == ("succeeded", RunStatus.SUCCEEDED, 2)
 
 
-@pytest.mark.parametrize("answer", [good("it had done it"), Reply(outcome=Outcome.AGENT_FAILED, message="it had not")])
-def test_a_backup_is_asked_after_at_its_own_app(answer: Reply) -> None:
+@pytest.mark.parametrize(
+    ("answer", "further", "wanted"),
+    [
+        (good("it had done it"), True, ("it had done it", Source.BACKUP, "x", None)),
+        (bad(message="it had not"), True, ("from d", Source.BACKUP, "d", None)),
+        (bad(message="it had not"), False, ("", None, "b", Outcome.AGENT_FAILED)),
+        (Reply(outcome=Outcome.UNCERTAIN, message="gone"), True, ("", None, "b", Outcome.UNCERTAIN)),
+    ],
+)
+def test_a_backup_is_asked_after_at_its_own_app(answer: Reply, further: bool, wanted: Any) -> None:  # noqa: FBT001
     """Not the agent it stood in for, which never heard of that run; what it says counts as a backup's word."""
     book, ahead = clocked()
     hosts, backup, other = Hosts(), Askable(answer), Scripted("d", [good("from d")], host="http://three")
@@ -113,7 +121,7 @@ def test_a_backup_is_asked_after_at_its_own_app(answer: Reply) -> None:
     agents = {"b": Scripted("b0", [bad(Outcome.REJECTED)]), "x": backup, "d": other}
     agents["c"] = Scripted("c", [slow(0.2)], host="http://four")
     backed = {
-        "agents": {"x": {"fallback": "d"}},
+        "agents": {"x": {"fallback": "d"} if further else {}},
         "steps": [{"id": "b", "agent": "b", "on_uncertain": "reconcile", "fallback": "x"}, {"id": "c", "agent": "c"}],
     }
     going = run(request(backed, agents, run_key="k"), ledger=book, runner=ThreadRunner(), hosts=Hosts())
@@ -126,9 +134,6 @@ def test_a_backup_is_asked_after_at_its_own_app(answer: Reply) -> None:
     assert backup.asked == [REMOTE]
     assert len(agents["b"].calls) == len(backup.calls) == 1
     got = played.by_step["b"]
-    succeeded = answer.outcome is Outcome.SUCCEEDED
-    assert (got.text, got.source, got.agent) == (
-        ("it had done it", Source.BACKUP, "x") if succeeded else ("from d", Source.BACKUP, "d")
-    )
+    assert (got.text, got.source, got.agent, got.error and got.error.code) == wanted
     assert played.seconds < 5
     assert [hosts.taken(f"http://{name}") for name in ("one", "two", "three")] == [0, 0, 0]

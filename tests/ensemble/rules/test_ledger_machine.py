@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ensemble.contract.breakers import BreakerPolicy, BreakerState
 from ensemble.contract.budgets import Limits
+from ensemble.contract.caching import CacheOrder
 from ensemble.contract.exchange import (
     LEASE_MS,
     Admission,
@@ -22,13 +23,13 @@ from ensemble.contract.exchange import (
     OnLost,
     Role,
 )
-from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
+from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
 from ensemble.contract.results import StepResult, Usage
 from ensemble.engine.book import Book
-from ensemble.rules.addresses import attempt_at, breaker_at, run_at, run_hash, step_at
+from ensemble.rules.addresses import attempt_at, breaker_at, cached_at, run_at, run_hash, step_at
 from ensemble.rules.budget import COUNTERS
 from ensemble.rules.ending import cancel, ending_wants, sweep
-from ensemble.rules.records import Attempt, Breaker, Run
+from ensemble.rules.records import Attempt, Breaker, Cached, Run
 from ensemble.rules.views import attempts_of, run_view
 from tests.ensemble.rules.asks import STEPS, admission, closing, first, settlement
 from tests.ensemble.rules.store import StrictStore
@@ -36,6 +37,7 @@ from tests.ensemble.rules.store import StrictStore
 LIMITS = st.sampled_from([Limits(), Limits(tokens=40_000), Limits(calls=9), Limits(seconds=20, tokens=20_000)])
 ENDS = st.sampled_from(sorted(set(RunStatus) - {RunStatus.RUNNING}))
 MANY = 8
+KEY = "c" * 64
 TOUCHY = BreakerPolicy(failure_threshold=1, recovery_timeout=1, success_threshold=2, half_open_probes=1)
 CHANCE = st.randoms(use_true_random=False)
 
@@ -119,17 +121,20 @@ class Ledger(RuleBasedStateMachine):
         chance=CHANCE,
         outcome=st.sampled_from([Outcome.SUCCEEDED, Outcome.AGENT_FAILED, Outcome.THROTTLED, Outcome.CANCELLED]),
         tokens=st.sampled_from([None, 0, 700, 12_000]),
+        cache=st.sampled_from([None, CacheOrder(key=KEY, keep_ms=1_500), CacheOrder(key=KEY, keep_ms=LEASE_MS)]),
         ends=st.booleans(),
         go_on=st.booleans(),
     )
-    def settle(self, chance: Any, outcome: Outcome, tokens: int | None, *, ends: bool, go_on: bool) -> None:
+    def settle(
+        self, chance: Any, outcome: Outcome, tokens: int | None, cache: CacheOrder | None, *, ends: bool, go_on: bool
+    ) -> None:
         engine = self.pick(chance)
         if not engine.admitted:
             return
         ask = engine.admitted[chance.choice(sorted(engine.admitted))]
         wishes = (self.wish(chance.choice(STEPS)),) if go_on else ()
         engine.tried += wishes
-        news = settlement(ask, outcome, ends=ends, usage=Usage(tokens=tokens))
+        news = settlement(ask, outcome, ends=ends, usage=Usage(tokens=tokens), cache=cache)
         self.send(engine, engine.ask(settle=(news,), admit=wishes))
 
     @rule(chance=CHANCE, status=ENDS)
@@ -273,6 +278,21 @@ class Ledger(RuleBasedStateMachine):
         for run_id, run in self.runs().items():
             assert run.epoch >= self.epochs.get(run_id, 1)
             self.epochs[run_id] = run.epoch
+
+    @invariant()
+    def only_taken_answers_of_agents_are_kept(self) -> None:
+        """And the book finds the same as the store."""
+        text = self.text(cached_at(KEY))
+        kept = None if text is None else Cached.model_validate_json(text)
+        if self.book is not None:
+            over = kept is None or kept.until_ms <= self.store.now_ms
+            assert self.book.cached(KEY).result == (None if over or kept is None else kept.result)
+        if kept is not None:
+            assert (kept.result.status, kept.result.source) == (StepStatus.SUCCEEDED, Source.AGENT)
+            assert kept.since_ms <= self.store.now_ms
+            attempts = [a for run_id in self.runs() for a in attempts_of(self.store.hashes[run_hash(run_id)])]
+            (by,) = (a for a in attempts if kept.result.text == f"{a.ask.step} by {a.ask.ticket}")
+            assert by.result_taken
 
     @invariant()
     def few_probes_are_out(self) -> None:
