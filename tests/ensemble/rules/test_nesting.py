@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ensemble.contract.budgets import BudgetDefinition, Limits
-from ensemble.contract.exchange import LEASE_MS, Decision, Exchange, Parent, Role, Why
+from ensemble.contract.exchange import LEASE_MS, Decision, Exchange, Parent, Reached, Remote, Role, Why
 from ensemble.contract.outcomes import Outcome
 from ensemble.rules.addresses import budget_hash, run_hash
 from ensemble.rules.ending import ending_wants, sweep
@@ -342,6 +342,64 @@ def test_without_tokens_a_circle_ends_at_the_limit(store: StrictStore) -> None:
 
     assert depth in (6, 7)  # the very first time, the call by which B became known as an app with a team is not counted
     assert go_round(store, end_user="ann", first=100) == 6
+
+
+def test_without_tokens_a_circle_by_keys_ends_at_the_limit(store: StrictStore) -> None:
+    """Each app sees a user of its own; which app a key opens is told while the first calls are under way."""
+    tell = {1: "b", 2: "a"}
+    for round_, most in ((0, 7), (1, 6)):
+        runs: list[Member] = []
+        for number in range(1, 20):
+            app, other = (A, B) if number % 2 else (B, A)
+            first = 100 * round_
+            runs.append(opened(store, first + number, app, end_user=f"user {first + number}"))
+            told = runs[-1].call(first + number, f"api:dify#{other}")
+            if told.decision is not Decision.ADMITTED:
+                assert told.why is Why.RECURSION
+                break
+            if round_ == 0 and number in tell:
+                reached = Reached(ticket=hex_id(number), remote=Remote(app_id=tell[number]))
+                runs[-1].tell(reached=(reached,))
+        assert len(runs) <= most
+        for run in reversed(runs):
+            run.close()
+        assert not left_over(store)
+
+
+def test_who_starts_an_app_himself_is_none_of_those_who_call_it_by_key(store: StrictStore) -> None:
+    """Seen once when nothing could have called it, he is left in peace when others do."""
+    opened(store, 1, A).call(1, "api:dify#b")
+    opened(store, 2, B, parent=None, end_user="bob").call(2, "api:dify#a")
+    for number, app in ((1, "b"), (2, "a")):
+        store.exchange(
+            later(number, 1000 + number, reached=(Reached(ticket=hex_id(number), remote=Remote(app_id=app)),))
+        )
+        store.exchange(later(number, 1000 + number, close=closing()))
+    users = [f"user {number}" for number in range(8)]
+    for number, user in enumerate(users):
+        opened(store, 100 + number, (A, B)[number % 2], end_user=user).close()
+
+    for number, user in enumerate(users):
+        app, other = ((A, "b"), (B, "a"))[number % 2]
+        run = opened(store, 200 + number, app, end_user=user)
+        assert run.call(200 + number, f"api:dify#{other}").decision is Decision.ADMITTED
+    # A stranger's first run, with all of these under way, could stand at the end of a line of one: those are starters.
+    assert opened(store, 300, A, end_user="new").call(300, C).decision is Decision.ADMITTED
+
+
+def test_a_key_that_opens_an_app_without_a_team_costs_nothing(store: StrictStore) -> None:
+    """It is remembered with the app, in case that runs a team some day; calls by it are not listed until then."""
+    run = opened(store, 1, A)
+    run.call(1, "api:dify#leaf")
+    run.tell(reached=(Reached(ticket=hex_id(1), remote=Remote(app_id="leaf", task_id="t")),))
+    before = store.reads
+    run.call(2, "api:dify#leaf")
+
+    assert store.reads == before + 1
+    assert not [key for key in store.hashes if key.startswith("going:")]
+    opened(store, 2, "app:leaf")
+    run.call(3, "api:dify#leaf")
+    assert hex_id(3) in store.hashes["going:app:leaf"]
 
 
 def go_round(store: StrictStore, first: int = 0, **more: Any) -> int:
