@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ensemble.agents.app_ids import AppIds
 from ensemble.agents.inputs import Variable
 from ensemble.agents.port import CallScope, Reply
 from ensemble.contract.outcomes import Outcome
@@ -49,6 +50,8 @@ class Discovery:
         self._facts: dict[str, AppFacts] = {}
         self._questions: dict[str, _Question] = {}
         self._streaming: set[str] = set()
+        self.app_ids = AppIds()
+        """Which apps are behind the keys."""
 
     def facts(self, identity: str, ask: Callable[[], AppFacts | Reply], scope: CallScope) -> AppFacts | Reply:
         """Return what is known, else what *ask* brings; of many who want to know the same, one asks for all.

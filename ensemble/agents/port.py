@@ -109,10 +109,9 @@ class CallScope:
             self._on_text(piece)
 
     def reached(self, remote: Remote) -> None:
-        """Pass on what Dify calls the run behind the call; told once."""
+        """Pass on what Dify calls the run behind the call, as far as it has told."""
         if self._on_remote is not None:
             self._on_remote(remote)
-            self._on_remote = None
 
     def on_cancel(self, close: Callable[[], None]) -> None:
         """Have *close* called when the call is cancelled (shut the socket, stop the remote run); at once if it was."""

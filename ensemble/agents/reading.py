@@ -155,6 +155,7 @@ def remote_of(*bodies: Mapping[str, Any]) -> Remote | None:
         workflow_run_id=told("workflow_run_id"),
         conversation_id=told("conversation_id"),
         message_id=told("message_id"),
+        app_id=told("app_id"),
     )
     return remote if remote != Remote() else None
 

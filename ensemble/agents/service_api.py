@@ -11,10 +11,12 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
+from ensemble.agents.app_ids import AppIds
 from ensemble.agents.classification import Verdict
 from ensemble.agents.connections import Connections, Exchange, NoAnswer
 from ensemble.agents.discovery import AppFacts, Discovery
 from ensemble.agents.door import CLOSE_S, RUN_PATHS, Door
+from ensemble.agents.finding import look_up
 from ensemble.agents.identity import api_identity, origin_of
 from ensemble.agents.inputs import CHAT_MODES, Given, fit
 from ensemble.agents.parents import handed_out, kept_quiet, quietly
@@ -72,6 +74,7 @@ class ServiceApiAgent:
         if isinstance(prepared, Reply):
             return self._finished(prepared, scope)
         facts, given = prepared
+        self._find_out(facts, call, scope)
         streaming = bool(call.stream) or facts.mode in _STREAMING_MODES or self._discovery.streams_only(self._identity)
         reply, verdict = self._run(facts.mode, call, given, scope, trace, streaming=streaming)
         if verdict is not None and verdict.needs_streaming and not streaming:
@@ -101,6 +104,16 @@ class ServiceApiAgent:
                 return given
             self._discovery.drop(self._identity)
 
+    def _find_out(self, facts: AppFacts, call: Call, scope: CallScope) -> None:
+        """Find out which app this is: a run inside the call may not tell whose it is."""
+        ids = self._discovery.app_ids
+        if not call.parent:
+            return
+        if (app_id := ids.to_tell(self._identity)) is not None:
+            scope.reached(Remote(app_id=app_id))
+        elif facts.mode == "workflow" and ids.wanted(self._identity):
+            look_up(ids, self._identity, self._door, lambda found: scope.reached(Remote(app_id=found)))
+
     def _run(
         self, mode: str, call: Call, given: Given, scope: CallScope, trace: Mapping[str, str], *, streaming: bool
     ) -> tuple[Reply, Verdict | None]:
@@ -121,7 +134,9 @@ class ServiceApiAgent:
         """Read until the outcome is known; a run left behind is stopped, for a closed connection stops nothing."""
         reader = StreamReader(self._door.subject, tell)
         try:
-            _feed(reader, exchange, lambda: reader.ended or _told(reader, scope))
+            _feed(
+                reader, exchange, lambda: reader.ended or _told(reader, scope, self._identity, self._discovery.app_ids)
+            )
             _feed(reader, exchange, lambda: reader.ended)
             exchange.wait_at_most(_USAGE_GRACE_S)
             _feed(reader, exchange, lambda: reader.settled)
@@ -139,7 +154,8 @@ class ServiceApiAgent:
         """Say *cancelled* where it was us who ended it, and keep the key out of whatever somebody said."""
         if scope.cancelled and reply.outcome is not Outcome.SUCCEEDED:
             reply = replace(reply, outcome=Outcome.CANCELLED, message="The call was cancelled.", retry_allowed=False)
-        return replace(reply, message=self._door.without_key(reply.message))
+        remote = None if reply.remote is None else reply.remote.model_copy(update={"app_id": None})
+        return replace(reply, message=self._door.without_key(reply.message), remote=remote)
 
 
 def probe(connections: Connections, base_url: str, key: str, *, label: str, timeout_s: float = 5.0) -> AppFacts | Reply:
@@ -154,12 +170,14 @@ def probe(connections: Connections, base_url: str, key: str, *, label: str, time
     return replace(found, message=door.without_key(found.message)) if isinstance(found, Reply) else found
 
 
-def _told(reader: StreamReader, scope: CallScope) -> bool:
-    """Pass on the run's id as soon as an event has told it."""
+def _told(reader: StreamReader, scope: CallScope, identity: str, ids: AppIds) -> bool:
+    """Pass on the run's id as soon as an event has told it, and now and then which app it is."""
     remote = reader.remote
     if remote is None or remote.workflow_run_id is None:
         return False
-    scope.reached(remote)
+    if remote.app_id is not None:
+        ids.learn(identity, remote.app_id)
+    scope.reached(remote.model_copy(update={"app_id": ids.to_tell(identity)}))
     return True
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ensemble.agents.app_ids import app_id_in
 from ensemble.agents.classification import Verdict, judge_event, judge_status, parse_json
 from ensemble.agents.port import Reply
 from ensemble.agents.reading import failure, read_chat, read_usage, remote_of, tokens_of, workflow_reply
@@ -182,6 +183,8 @@ class StreamReader:
                 self._ids[key] = event[key]
         data = event.get("data")
         data = data if isinstance(data, dict) else {}
+        if name == "workflow_started":
+            self._ids.setdefault("app_id", app_id_in(data.get("inputs")))
         if self.ended:
             if name == "message_end":
                 self._add_usage(event)

@@ -133,6 +133,11 @@ class Remote(Ask):
     workflow_run_id: str | None = Field(default=None, max_length=128)
     conversation_id: str | None = Field(default=None, max_length=128)
     message_id: str | None = Field(default=None, max_length=128)
+    app_id: str | None = Field(
+        default=None,
+        max_length=128,
+        description="Of the app behind a key; told once in a while, for the ledger to keep.",
+    )
 
 
 class Reached(Ask):

@@ -229,7 +229,7 @@ class _Engine:
             self.streaming.hear(step, item.ticket, item.piece)
             return
         if isinstance(item, Known):
-            if self.state.request.plan.on_uncertain(step.step) == RECONCILE:
+            if item.remote.app_id or self.state.request.plan.on_uncertain(step.step) == RECONCILE:
                 self.state.reached.append(Reached(ticket=item.ticket, remote=item.remote))
             return
         self.calls.landed(flight)

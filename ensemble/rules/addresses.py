@@ -38,6 +38,7 @@ __all__ = [
     "run_hash",
     "run_key_at",
     "runs_of_trace",
+    "starter_at",
     "step_at",
 ]
 
@@ -140,6 +141,11 @@ def going_hash(app: str) -> str:
 def going_at(app: str, ticket: str) -> Address:
     """Return the address of one call under way into such an app (records.Going)."""
     return Address(f"going:{app}", ticket)
+
+
+def starter_at(app: str, end_user: str) -> Address:
+    """Return the address of the note (a bare text) that a user starts an app without any call of ours."""
+    return Address(f"starter:{end_user}:{app}", "starter")
 
 
 def budget_hash(name: str) -> str:

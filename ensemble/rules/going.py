@@ -6,14 +6,14 @@ and removed by the very commits that put an attempt among its run's open ones an
 
 from __future__ import annotations
 
-from ensemble.contract.exchange import AdmissionAsk
+from ensemble.contract.exchange import AdmissionAsk, Remote
 from ensemble.rules.addresses import LINEAGE, going_at, going_hash, run_at
 from ensemble.rules.lineage import first_link
 from ensemble.rules.records import Attempt, Going, Lineage, Origin
 from ensemble.rules.snapshot import Draft
 from ensemble.rules.working import Working
 
-__all__ = ["GOING_TTL_MS", "calls_into", "enter", "into", "leave", "lineage_of", "reenter"]
+__all__ = ["GOING_TTL_MS", "calls_into", "enter", "found_out", "into", "learn", "leave", "lineage_of", "reenter"]
 
 GOING_TTL_MS = 7 * 24 * 3_600_000
 """How long a list nothing is added to is kept, milliseconds: as long as a run that nobody closes."""
@@ -48,6 +48,23 @@ def reenter(work: Working, attempt: Attempt) -> None:
     """Put the call of an attempt that was given up back on the list it stood on."""
     if attempt.into is not None:
         enter(work, attempt.ask, attempt.into, attempt.admitted_ms)
+
+
+def found_out(work: Working, attempt: Attempt) -> Attempt:
+    """Take down which app an attempt turned out to call, and put its call on that app's list. Raises NotRead."""
+    identity = attempt.ask.identity
+    learn(work, identity, attempt.remote)
+    app = into(work, identity)
+    if app is None or attempt.into is not None or attempt.ask.ticket not in work.run.open:
+        return attempt
+    enter(work, attempt.ask, app, attempt.admitted_ms)
+    return attempt.model_copy(update={"into": app})
+
+
+def learn(work: Working, identity: str, remote: Remote | None) -> None:
+    """Take down which app a key opens, where Dify has told. Raises NotRead."""
+    if remote is not None and remote.app_id and not identity.startswith(APP):
+        work.registry.note_key(identity, APP + remote.app_id.lower())
 
 
 def leave(draft: Draft, attempt: Attempt) -> None:

@@ -60,11 +60,12 @@ def could_lead_to(call: Going, run: Origin) -> bool:
     """Return whether *run*, which does not know its caller, could have been opened inside *call*, which is into its app.
 
     A call goes out once its admission is on record, so what was opened before it, or in the same instant, was not
-    opened inside it. Where the app sees the caller's own user, other users' runs are none of the call's.
+    opened inside it. Where the app sees the caller's own user, other users' runs are none of the call's; elsewhere the
+    runs of users are not who were seen to start this app when nothing could have called it.
     """
     known = call.origin.end_user and run.end_user
-    ours = not (call.same_user and known) or call.origin.end_user == run.end_user
-    return ours and call.admitted_ms < run.opened_ms
+    theirs = (call.origin.end_user != run.end_user) if call.same_user and known else run.starter and not call.same_user
+    return not theirs and call.admitted_ms < run.opened_ms
 
 
 def longest_line(run: Origin, calls: Callable[[str], Iterable[Going]]) -> tuple[int, tuple[Going, ...]]:

@@ -12,7 +12,7 @@ from functools import partial
 from ensemble.contract.exchange import AdmissionAsk, OpenRun, Parent
 from ensemble.rules import lineage
 from ensemble.rules.above import above_wants
-from ensemble.rules.addresses import ABOUT, LINEAGE, agent_at, attempt_at, going_hash, run_at
+from ensemble.rules.addresses import ABOUT, LINEAGE, agent_at, attempt_at, going_hash, run_at, starter_at
 from ensemble.rules.going import calls_into, lineage_of
 from ensemble.rules.problems import Conflict
 from ensemble.rules.records import About, Lineage, Link, Origin, Run
@@ -21,6 +21,8 @@ from ensemble.rules.working import Working
 
 __all__ = ["Nest", "find_nest", "forbid_going_back", "nesting_wants", "refusal", "settle_in"]
 
+STARTER_TTL_MS = 24 * 3_600_000
+"""How long it is remembered that a user starts an app himself, milliseconds from when he was last seen to."""
 FIELD = "parent"
 """What users call it: the tool's parameter."""
 
@@ -91,14 +93,13 @@ def settle_in(work: Working, opening: OpenRun, nest: Nest | None) -> None:
     above: tuple[str, ...] = ()
     recursion = ""
     if nest is None:
-        recursion = _judge_alone(work, origin)
+        origin, recursion = _judge_alone(work, origin)
     else:
         called = () if nest.attempt is None else (nest.attempt.ask.identity,)
         name = "" if nest.attempt is None else nest.attempt.ask.agent
         chain = lineage.descended(nest.lineage.chain, name, (*called, caller))
         above, origin = (*nest.run.above, nest.run_id), nest.lineage.origin
         recursion = _again(chain) or lineage.too_nested(chain)
-        _learn(work, called, caller)
         _begin_inside(work, nest)
     known = caller is not None or nest is not None
     at = run_at(work.run_id, LINEAGE)
@@ -107,6 +108,9 @@ def settle_in(work: Working, opening: OpenRun, nest: Nest | None) -> None:
     work.run = work.run.model_copy(update={"above": above, "recursion": recursion, "budgets": budgets})
     if caller is not None:
         work.registry.note_caller(caller, hands_on=nest is not None)
+    if caller is not None and nest is not None and nest.attempt is not None and nest.attempt.ask.identity != caller:
+        # Which app is behind a key, the run that was opened inside a call by it tells for certain.
+        work.registry.note_key(nest.attempt.ask.identity, caller)
 
 
 def refusal(work: Working, ask: AdmissionAsk) -> str:
@@ -121,27 +125,33 @@ def refusal(work: Working, ask: AdmissionAsk) -> str:
     return lineage.going_round(lineage_of(work).chain, ask.agent, identities)
 
 
-def _judge_alone(work: Working, origin: Origin) -> str:
+def _judge_alone(work: Working, origin: Origin) -> tuple[Origin, str]:
     """Judge a run that shows no token. One of an app that hands tokens on was opened by no call of ours."""
-    if origin.caller is None:
-        return ""
-    seen = work.registry.seen(origin.caller)
-    if seen is not None and seen.hands_on:
-        return ""
-    return lineage.too_deep(*lineage.longest_line(origin, partial(calls_into, work.draft)))
+    seen = None if origin.caller is None else work.registry.seen(origin.caller)
+    if origin.caller is None or (seen is not None and seen.hands_on):
+        return origin, ""
+    if seen is not None and seen.keys and origin.end_user:
+        origin = _known_to_start(work, origin, origin.caller)
+    return origin, lineage.too_deep(*lineage.longest_line(origin, partial(calls_into, work.draft)))
+
+
+def _known_to_start(work: Working, origin: Origin, app: str) -> Origin:
+    """Return *origin* with whether its user starts this app himself, and take it down where nothing could have called it.
+
+    By a key an app sees a user of its own for each user of the caller's, who is never seen when no such call is under way.
+    """
+    at = starter_at(app, origin.end_user)
+    known = work.draft.text(at) is not None
+    if not any(lineage.could_lead_to(call, origin) for call in calls_into(work.draft, app)):
+        work.draft.put(at, "1")
+        work.draft.expire(at.key, STARTER_TTL_MS)
+    return origin.model_copy(update={"starter": known})
 
 
 def _again(chain: tuple[Link, ...]) -> str:
     """Return in words how the app a run is opened in stands on its chain already; empty if it does not."""
     *before, last = chain
     return lineage.going_round(before, last.name or "itself", last.identities)
-
-
-def _learn(work: Working, called: tuple[str, ...], caller: str | None) -> None:
-    """Take down which app is behind a key: the run that was opened inside a call by it tells."""
-    for identity in called:
-        if caller is not None and identity != caller:
-            work.registry.note_app(identity, caller)
 
 
 def _begin_inside(work: Working, nest: Nest) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ensemble.contract.exchange import AdmissionAsk, Reached
-from ensemble.rules import paying
+from ensemble.contract.exchange import AdmissionAsk, Reached, Remote
+from ensemble.rules import going, paying
 from ensemble.rules.addresses import attempt_at
 from ensemble.rules.records import Attempt
 from ensemble.rules.working import Working
@@ -68,4 +68,6 @@ def note_reached(work: Working, reached: Iterable[Reached]) -> None:
     for each in reached:
         attempt = work.attempt(each.ticket)
         if attempt is not None and attempt.settlement is None:
-            work.put_attempt(attempt.model_copy(update={"remote": each.remote}))
+            before = Remote() if attempt.remote is None else attempt.remote
+            remote = before.model_copy(update=each.remote.model_dump(exclude_none=True))
+            work.put_attempt(going.found_out(work, attempt.model_copy(update={"remote": remote})))

@@ -105,6 +105,9 @@ class Origin(_Record):
     caller: Identity | None = Field(default=None, description="The app its tool runs in.")
     end_user: str = Field(default="", description="A hash that tells users apart; empty where unknown.")
     opened_ms: int = Field(default=0, description="When it was opened last, unix milliseconds.")
+    starter: bool = Field(
+        default=False, description="Whether its user is known to start this app without any call of ours."
+    )
 
 
 class Lineage(_Record):
@@ -254,6 +257,9 @@ class Seen(_Record):
     tokens_p95: int = Field(default=0, description="What 95 of 100 of those did not pass.")
     priced: dict[str, int] = Field(default={}, description="Calls in the window that told their price, by currency.")
     nano_p95: dict[str, int] = Field(default={}, description="Likewise, in billionths of the currency.")
-    app: Identity | None = Field(default=None, description="The app behind a key, as soon as anything told.")
+    app: Identity | None = Field(
+        default=None, description="The app behind a key, once it is known to run teams itself."
+    )
+    keys: tuple[Identity, ...] = Field(default=(), description="The keys that are known to open this app.")
     runs: bool = Field(default=False, description="An app that runs teams itself: calls into it can nest runs.")
     hands_on: bool = Field(default=False, description="An app that tells its runs by whose call they were opened.")

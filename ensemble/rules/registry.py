@@ -17,6 +17,8 @@ FRESH_MS = 60_000
 SEEN_TTL_MS = 30 * 24 * 3_600_000
 """How long an agent nobody calls is remembered, milliseconds; a declared one is kept for good."""
 NAMES_KEPT = 16
+KEYS_KEPT = 16
+"""How many keys of one app are remembered."""
 MOST_NANO = 9_000_000 * NANO
 """The most money one call is taken to cost; the largest a counter holds."""
 TELLING_CALLS = 20
@@ -90,11 +92,21 @@ class Registry:
     def note_caller(self, app: str, *, hands_on: bool) -> None:
         """Take down that *app* runs teams itself, and whether it told by whose call; written once."""
         before = self._seen_or_new(app)
+        if not before.runs:
+            for identity in before.keys:
+                self._put_app(identity, app)
         if not before.runs or (hands_on and not before.hands_on):
             self._put(app, before.model_copy(update={"runs": True, "hands_on": hands_on or before.hands_on}))
 
-    def note_app(self, identity: str, app: str) -> None:
-        """Take down which app is behind a key; written once, or when another one is."""
+    def note_key(self, identity: str, app: str) -> None:
+        """Take down which app a key opens; written once. Calls by it are only looked at if that app runs teams."""
+        behind = self._seen_or_new(app)
+        if identity not in behind.keys:
+            self._put(app, behind.model_copy(update={"keys": (identity, *behind.keys)[:KEYS_KEPT]}))
+        if behind.runs:
+            self._put_app(identity, app)
+
+    def _put_app(self, identity: str, app: str) -> None:
         before = self._seen_or_new(identity)
         if before.app != app:
             self._put(identity, before.model_copy(update={"app": app}))

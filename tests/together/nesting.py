@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from tests.standin.invocation import Invocation, Result
 from tests.standin.world import World
 
 TOKEN_INPUT = "ensemble_parent"
+GETS_THERE_S = 0.05
+"""What a workflow takes to get to its tool node; Dify takes more."""
 INSIDE = "inside"
 """What an app answers that was told not to call anybody."""
 
@@ -75,6 +78,8 @@ class Studio:
         """Of every orchestrator that has ended, the innermost first, with the app's name."""
         self.given: list[tuple[str, dict[str, Any]]] = []
         """What apps were run with, in order."""
+        self.runs: dict[str, tuple[str, dict[str, Any]]] = {}
+        """Dify's runs by their id: the app's name and the inputs, the newest last."""
         self._users: dict[str, str] = {}
         scene.plugin.on("fetch_app", lambda request, _: {"data": self.by_id(request["app_id"]).form})
         scene.plugin.on("app", self._backwards)
@@ -87,12 +92,26 @@ class Studio:
     def start(self, name: str, text: str = "bees", user: str = "ann", token: str = "", **fields: Any) -> Result:
         """Run an app as somebody in Dify does, and return what its orchestrator gave."""
         flow = self.flows[name]
+        self._note(flow, {"text": text})
         given = {"task": text, "agents": flow.agents, "parent": token, **flow.fields, **fields}
         call = self.scene.plugin.invoke("orchestrator", given, self.credentials(), user_id=user, app_id=flow.id)
         self._users[call.session_id] = user
         result = call.result()
         self.results.append((name, result))
         return result
+
+    def log(self, flow: Flow) -> dict[str, Any]:
+        """Return what `GET /v1/workflows/logs?limit=1` tells of an app's newest run."""
+        newest = next((run for run, (name, _) in reversed(self.runs.items()) if name == flow.name), None)
+        return {"page": 1, "limit": 1, "data": [] if newest is None else [{"id": "l", "workflow_run": {"id": newest}}]}
+
+    def detail(self, run: str) -> dict[str, Any]:
+        """Return what `GET /v1/workflows/run/<id>` tells: before Dify 1.14 the inputs are JSON text."""
+        name, inputs = self.runs[run]
+        return {"id": run, "status": "running", "inputs": json.dumps({**inputs, "sys.app_id": self.flows[name].id})}
+
+    def _note(self, flow: Flow, inputs: Mapping[str, Any]) -> None:
+        self.runs[str(uuid.uuid4())] = (flow.name, dict(inputs))
 
     def by_id(self, app_id: str) -> Flow:
         """Return the flow with this id."""
@@ -107,7 +126,9 @@ class Studio:
         self.given.append((flow.name, dict(inputs)))
         text, token = str(inputs["text"]), str(inputs.get(TOKEN_INPUT) or "")
         if not flow.agents or text == INSIDE:
+            self._note(flow, inputs)
             return _answer(f"{flow.name}: {text}")
+        time.sleep(GETS_THERE_S)
         result = self.start(flow.name, text, user, token if flow.tells else "")
         return _answer(result.text) if result.error is None else _answer("", result.error.message)
 
@@ -125,7 +146,15 @@ def studio(scene: World, *flows: Flow) -> Iterator[Studio]:
 
         def do_GET(self) -> None:
             flow = made[0].by_key(self.headers["Authorization"].removeprefix("Bearer "))
-            self._send({"name": flow.name, "mode": "workflow"} if self.path.endswith("/info") else flow.form)
+            match self.path.removeprefix("/v1").partition("?")[0].split("/")[1:]:
+                case ["info"]:
+                    self._send({"name": flow.name, "mode": "workflow"})
+                case ["parameters"]:
+                    self._send(flow.form)
+                case ["workflows", "logs"]:
+                    self._send(made[0].log(flow))
+                case ["workflows", "run", run]:
+                    self._send(made[0].detail(run))
 
         def do_POST(self) -> None:
             flow = made[0].by_key(self.headers["Authorization"].removeprefix("Bearer "))

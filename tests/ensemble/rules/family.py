@@ -85,3 +85,14 @@ def opened(
     answer = store.exchange(ask)
     assert store.exchange(ask) == answer, "the same ask gets the same answer"
     return Member(store, answer.run.run_id, ask.owner, answer)
+
+
+def left_over(store: StrictStore) -> dict[str, int]:
+    """Return every counter of what is reserved or held that is not zero, and every call on a list."""
+    found = {
+        f"{key} {name}": int(text)
+        for key, fields in store.hashes.items()
+        for name, text in fields.items()
+        if key.startswith("run:") and name.endswith(("_reserved", "_held")) and int(text)
+    }
+    return found | {key: len(fields) for key, fields in store.hashes.items() if key.startswith("going:") and fields}

@@ -44,8 +44,8 @@ def under_way(calls: Sequence[Call], app: str) -> list[Going]:
 
 
 def depth(caller: str, user: str, opened: int, calls: Sequence[Call]) -> int:
-    """Return how deep a run could be that was opened by these calls under way."""
-    run = Origin(caller=caller, end_user=user, opened_ms=opened)
+    """Return how deep a run could be that was opened by these calls under way; ``ann*`` is known to start this app."""
+    run = Origin(caller=caller, end_user=user.rstrip("*"), opened_ms=opened, starter=user.endswith("*"))
     return longest_line(run, lambda app: under_way(calls, app))[0]
 
 
@@ -71,6 +71,7 @@ ANN_AND_BOB = [("A", "ann", "B", 0, 5), ("B", "bob", "A", 10, 15)]
         pytest.param(("B", "bob", 10), line("A", "B"), 1, id="B's is another user's"),
         pytest.param(("B", "", 10), line("A", "B"), 2, id="nobody knows whose B's is"),
         pytest.param(("B", "bob", 10), line("A", "B", key=True), 2, id="called by its key, B sees another user"),
+        pytest.param(("B", "bob*", 10), line("A", "B", key=True), 1, id="and Bob is known to start B himself"),
         pytest.param(("A", "cyd", 20), ANN_AND_BOB, 1, id="Ann runs A→B, Bob B→A; Cyd runs A"),
         pytest.param(("A", "bob", 20), ANN_AND_BOB, 2, id="and the A inside Bob's B"),
         pytest.param(("A", "ann", 40), line("A", "B", "A", "B", "A"), 5, id="A→B→A→B→A"),
