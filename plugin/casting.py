@@ -1,19 +1,20 @@
-"""Who works for each agent of a plan: an app by its key, an app of the workspace, or a model of the workspace."""
+"""Who works for each agent of a plan: an app by its key, or an app, a model or a tool of the workspace."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ensemble.agents.identity import origin_of
 from ensemble.agents.memory import Remembering
 from ensemble.agents.port import Agent
 from ensemble.contract.problems import Fault
-from ensemble.plan.model import AgentSpec, AppAgent, CredentialAgent, ModelAgent, Plan
+from ensemble.plan.model import AgentSpec, AppAgent, CredentialAgent, ModelAgent, Plan, ToolAgent
 from plugin.adapters.model import ModelAgentCaller, Models
 from plugin.adapters.pools import Pools
 from plugin.adapters.reverse import Apps, ReverseAgent
+from plugin.adapters.tool import ToolAgentCaller, WorkspaceTools
 from plugin.credentials import Credentials
 from plugin.errors import BadPlan, in_words
 
@@ -33,6 +34,10 @@ class Session(Protocol):
     @property
     def model(self) -> Models:
         """The workspace's models."""
+
+    @property
+    def tool(self) -> Any:
+        """The workspace's tools."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,9 @@ def cast(plan: Plan, credentials: Credentials, caller: Caller, pools: Pools) -> 
             case ModelAgent(provider=provider, model=model, prompt=prompt):
                 models = caller.session.model
                 agents[name] = ModelAgentCaller(provider, model, prompt, label=name, models=models, host=own)
+            case ToolAgent() as tool:
+                tools = WorkspaceTools(caller.session.tool.session)
+                agents[name] = ToolAgentCaller(tool, label=name, tools=tools, host=own)
     if faults:
         raise BadPlan(in_words(faults))
     return agents
@@ -86,4 +94,4 @@ def own_host(credentials: Credentials) -> str:
 
 def _no_way_back(name: str) -> Fault:
     fix = "Call the app by its key: add name = app-… to App keys in the plugin's credentials, and use that name."
-    return Fault(field=f"agents.{name}", problem="is an app or model of the workspace, out of reach here.", fix=fix)
+    return Fault(field=f"agents.{name}", problem="is of the workspace, out of reach here.", fix=fix)

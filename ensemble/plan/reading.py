@@ -19,6 +19,7 @@ from ensemble.plan.stepfields import RawStep, raw_nodes, raw_steps, read_step
 from ensemble.plan.team import PATTERNS, routed_steps, team_steps, with_synthesizer
 from ensemble.plan.templates import BareWords, Reference, Template, references
 from ensemble.plan.texts import Texts
+from ensemble.plan.tools import check_tools
 
 __all__ = ["MAX_STEPS", "read_plan"]
 
@@ -124,6 +125,7 @@ class _Reader:
         else:
             steps, answering = self._from_steps(raws, last, directory)
         self._check_cycles(steps, {raw.id: raw.fields.path for raw in raws or ()})
+        check_tools(steps, directory.agents, {raw.id: raw.fields.path for raw in raws or ()}, self.faults)
         self._check_outputs(steps)
         plan = Plan(
             agents=directory.agents,
