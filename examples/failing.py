@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from ensemble.client.sidecar import SidecarLedger
+from ensemble.client.wire import connections
 from ensemble.contract.breakers import BreakerParams
-from plugin.adapters.sidecar import SidecarLedger
-from plugin.adapters.wire import connections
 from tests.standin.apps import App
 from tests.standin.failures import always
 from tests.standin.invocation import Result

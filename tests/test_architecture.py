@@ -19,7 +19,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ensemble.rules": {"ensemble.contract"},
     "ensemble.packing": {"ensemble.contract"},
     "ensemble.aggregate": {"ensemble.contract"},
-    "ensemble.client": {"ensemble.contract"},
+    "ensemble.client": {
+        "ensemble.contract",
+        "ensemble.packing",
+        "ensemble.agents.memory",
+        "ensemble.engine.ports",
+        "ensemble.engine.carrying",
+    },
     "ensemble.agents": {"ensemble.contract"},
     "ensemble.routing": {"ensemble.contract", "ensemble.plan", "ensemble.agents.port"},
     "ensemble.engine": {
@@ -47,7 +53,7 @@ MAY_NOT_LOAD: dict[str, set[str]] = {
     "ensemble.aggregate": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
     "ensemble.routing": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
     "ensemble.agents": SERVER | SDK,
-    "ensemble.client": SERVER | SDK | WIRE,
+    "ensemble.client": SERVER | SDK | {"httpx", "requests", "urllib3"},
     "ensemble.engine": SERVER | SDK | WIRE,
     "sidecar": SDK,
     "plugin": SERVER,

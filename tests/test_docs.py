@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from ensemble.agents.port import Reply
+from ensemble.client import errors as client_errors
 from ensemble.contract import endpoints
 from ensemble.contract.breakers import BreakerPolicy
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
@@ -254,7 +255,7 @@ def test_every_error_a_builder_can_see_is_explained() -> None:
     families = {plugin_errors.EnsembleError, engine_errors.EngineError}
     seen = {
         each
-        for module in (plugin_errors, engine_errors)
+        for module in (plugin_errors, client_errors, engine_errors)
         for _, each in inspect.getmembers(module, inspect.isclass)
         if issubclass(each, tuple(families)) and each.__module__ == module.__name__
     }

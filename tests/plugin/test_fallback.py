@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ensemble.client.fallback import AWAY_S, Absence, FallbackLedger
 from ensemble.contract.exchange import (
     CloseRun,
     Decision,
@@ -15,7 +16,6 @@ from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.engine.book import Book
 from ensemble.engine.ports import Ledger
 from ensemble.rules.problems import UnknownRun
-from plugin.adapters.fallback import AWAY_S, Absence, FallbackLedger
 from plugin.errors import BadCredentials, SidecarUnavailable
 from tests.plugin.ledgers import CLOSE, RUN, Clock, Sidecar, going_on, news, opening, wish
 

@@ -9,11 +9,11 @@ from http import HTTPStatus
 
 from pydantic import ValidationError
 
+from ensemble.client.errors import BadCredentials, SidecarRefused, SidecarUnavailable, in_words
+from ensemble.client.links import READ_S, Answered, Links, Unanswered
 from ensemble.contract.base import Answer, Ask
 from ensemble.contract.endpoints import EXCHANGE, Endpoint
 from ensemble.contract.problems import Problem
-from plugin.adapters.links import READ_S, Answered, Links, Unanswered
-from plugin.errors import BadCredentials, SidecarRefused, SidecarUnavailable, in_words
 
 __all__ = ["Wire", "connections"]
 
