@@ -21,10 +21,10 @@ from ensemble.agents.service_api import ServiceApiAgent
 from ensemble.client.fallback import Absence
 from ensemble.client.links import Links
 from ensemble.client.memory import SidecarMemory
+from ensemble.client.outbox import Outbox
 from ensemble.client.sidecar import SidecarLedger
 from ensemble.client.wire import connections as sidecar_connections
 from ensemble.engine.book import Book
-from plugin.adapters.outbox import Outbox
 from plugin.adapters.vectors import VectorCache, WorkspaceVectors
 from plugin.app_keys import AppKey
 from plugin.credentials import Credentials, Sidecar
