@@ -17,7 +17,8 @@ TOOL_TYPES = ("builtin", "api", "workflow", "mcp")
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _OURSELVES = re.compile(rf"(?:ensemble|{_UUID})/ensemble/ensemble")
 """Our own provider, as installed, and as it is called while somebody debugs the plugin from a machine of theirs."""
-_LONGEST = 256
+_LONGEST = 250
+"""Of a provider and of a tool, characters: an identity holds both in at most 512."""
 
 
 def read_tool(fields: Fields, faults: Faults) -> ToolAgent | None:

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
+from ensemble.agents.identity import tool_identity
+from ensemble.contract.base import Identity
 from ensemble.plan.faults import PlanError
 from ensemble.plan.model import Plan, ToolAgent
 from ensemble.plan.reading import read_plan
@@ -64,11 +67,18 @@ def test_a_tool_is_an_agent(written: Any, meant: ToolAgent) -> None:
         ({"provider": "a/b/c", "name": "d", "type": "plugin"}, "agents.search.tool.type", "'plugin' is unknown."),
         ({"provider": "a/b/c", "name": "d", "key": "x"}, "agents.search.tool.key", "There is no such field."),
         ({"provider": "a/b/c", "name": "d", "credential_id": "mine"}, "agents.search.tool.credential_id", "'mine' is no UUID."),
-        ({"provider": "a" * 257, "name": "d"}, "agents.search.tool", "It is too long."),
+        ({"provider": "a" * 251, "name": "d"}, "agents.search.tool", "It is too long."),
     ],
 )  # fmt: skip
 def test_a_tool_written_wrongly_is_named(tool: Any, field: str, problem: str) -> None:
     assert (field, problem) in faults(with_tool(tool))
+
+
+def test_the_longest_names_make_an_identity_the_ledger_takes() -> None:
+    ref = read(with_tool({"provider": "p" * 250, "name": "n" * 250})).agents["search"].ref
+    assert isinstance(ref, ToolAgent)
+
+    TypeAdapter(Identity).validate_python(tool_identity(ref.provider, ref.name))
 
 
 @pytest.mark.parametrize(
