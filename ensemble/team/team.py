@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 from ensemble.agents.connections import Connections
 from ensemble.agents.discovery import Discovery
@@ -61,18 +61,30 @@ class Team:
         """
         if max_parallel < 1 or host_parallel < 1:
             raise ValueError("max_parallel and host_parallel are at least 1.")
-        connections, discovery = Connections(), Discovery()
+        self._connections, discovery = Connections(), Discovery()
         self._agents: dict[str, Agent] = {}
         self._apps: set[str] = set()
         for name, given in _checked(agents).items():
             if isinstance(given, DifyApp):
-                self._agents[name] = given.agent(name, connections, discovery)
+                self._agents[name] = given.agent(name, self._connections, discovery)
                 self._apps.add(name)
             else:
                 self._agents[name] = FunctionAgent(name, given)
         self._store = Store(sidecar)
         self._max_parallel = max_parallel
         self._host_parallel = host_parallel
+
+    def __enter__(self) -> Self:
+        """Serve for the length of a block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close what is open."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are kept open; a later call opens new ones."""
+        self._connections.close()
 
     def run(self, plan: PlanSource, task: str = "", **options: Unpack[RunOptions]) -> Report:
         """Run *plan* and return how it ended; a failed step is a part of the report, never an exception.
