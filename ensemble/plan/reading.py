@@ -124,8 +124,9 @@ class _Reader:
             steps, answering = self._from_team(chosen, team, last, directory, carry_all=carry_all)
         else:
             steps, answering = self._from_steps(raws, last, directory)
-        self._check_cycles(steps, {raw.id: raw.fields.path for raw in raws or ()})
-        check_tools(steps, directory.agents, {raw.id: raw.fields.path for raw in raws or ()}, self.faults)
+        paths = {raw.id: raw.fields.path for raw in raws or ()}
+        self._check_cycles(steps, paths)
+        check_tools(steps, directory.agents, paths, self.faults, classifier=routing.classifier if routing else "")
         self._check_outputs(steps)
         plan = Plan(
             agents=directory.agents,

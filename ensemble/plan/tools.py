@@ -58,17 +58,26 @@ def read_tool(fields: Fields, faults: Faults) -> ToolAgent | None:
 
 
 def check_tools(
-    steps: Iterable[Step], agents: Mapping[str, AgentSpec], paths: Mapping[str, str], faults: Faults
+    steps: Iterable[Step],
+    agents: Mapping[str, AgentSpec],
+    paths: Mapping[str, str],
+    faults: Faults,
+    *,
+    classifier: str = "",
 ) -> None:
-    """Note every step whose tool would not know what it is given: a tool takes parameters by name, never a text.
+    """Note every place where a tool would not know what it is given: it takes parameters by name, never a text.
 
     Args:
         steps: Of the plan.
         agents: By name.
         paths: Where each step stands, by its id; steps that a pattern made stand nowhere.
         faults: Where it is noted.
+        classifier: The agent that is asked which way to go; empty without one.
 
     """
+    if classifier in agents and isinstance(agents[classifier].ref, ToolAgent):
+        fix = "Let an app or a model decide, or write rules."
+        faults.add("route.classifier", f"'{classifier}' is a tool, and tools are asked no question.", fix)
     for step in steps:
         spec = agents.get(step.agent)
         if spec is None or not isinstance(spec.ref, ToolAgent):

@@ -98,7 +98,10 @@ def _takes_call(signature: inspect.Signature) -> bool:
     first = next(iter(signature.parameters.values()), None)
     if first is None:
         return False
-    return first.annotation in (Call, "Call") or (first.annotation is inspect.Parameter.empty and first.name == "call")
+    wanted = first.annotation
+    if isinstance(wanted, str):  # under `from __future__ import annotations`
+        return wanted.rpartition(".")[2] == Call.__name__
+    return wanted is Call or (wanted is inspect.Parameter.empty and first.name == "call")
 
 
 def _spoken(pieces: Generator[Any, Any, Any], scope: CallScope) -> str:

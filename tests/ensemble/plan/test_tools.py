@@ -149,3 +149,14 @@ def test_a_list_may_hold_a_tool_too() -> None:
     plan = read({"agents": [{"name": "search", "tool": SEARCH, "inputs": {"query": "{{ task }}"}}]})
 
     assert ToolAgent("langgenius/google/google", "google_search") == plan.agents["search"].ref
+
+
+def test_a_tool_is_no_classifier() -> None:
+    plan = {
+        "pattern": "routing",
+        "agents": ["market", "writer"],
+        "route": {"classifier": "search"},
+    }
+
+    with pytest.raises(PlanError, match=r"route.classifier: 'search' is a tool, and tools are asked no question"):
+        read(plan, agents={"search": {"tool": SEARCH, "inputs": {"query": "x"}}})
