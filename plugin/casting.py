@@ -10,7 +10,7 @@ from ensemble.agents.identity import origin_of
 from ensemble.agents.memory import Remembering
 from ensemble.agents.port import Agent
 from ensemble.contract.problems import Fault
-from ensemble.plan.model import AgentSpec, AppAgent, CredentialAgent, ModelAgent, Plan, ToolAgent
+from ensemble.plan.model import AgentRef, AgentSpec, AppAgent, CredentialAgent, ModelAgent, Plan, ToolAgent
 from plugin.adapters.model import ModelAgentCaller, Models
 from plugin.adapters.pools import Pools
 from plugin.adapters.reverse import Apps, ReverseAgent
@@ -67,7 +67,7 @@ def cast(plan: Plan, credentials: Credentials, caller: Caller, pools: Pools) -> 
             case CredentialAgent(name=known):
                 agents[name] = _with_memory(pools.agent(keys[known]), spec, credentials, pools)
             case _ if caller.session is None:
-                faults.append(_no_way_back(name))
+                faults.append(_no_way_back(name, spec.ref))
             case AppAgent(app_id=app_id):
                 apps, facts = caller.session.app, pools.workspace(credentials)
                 agent = ReverseAgent(app_id, label=name, apps=apps, discovery=facts, host=own)
@@ -92,6 +92,8 @@ def own_host(credentials: Credentials) -> str:
     return OWN_DIFY if credentials.dify_base_url is None else origin_of(credentials.dify_base_url)
 
 
-def _no_way_back(name: str) -> Fault:
-    fix = "Call the app by its key: add name = app-… to App keys in the plugin's credentials, and use that name."
+def _no_way_back(name: str, ref: AgentRef) -> Fault:
+    fix = "Call it from a workflow: only there Dify opens a way back."
+    if isinstance(ref, AppAgent):
+        fix = "Call the app by its key: add name = app-… to App keys in the plugin's credentials, and use that name."
     return Fault(field=f"agents.{name}", problem="is of the workspace, out of reach here.", fix=fix)

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from ensemble.agents.port import Reply
+from ensemble.agents.tool_messages import MAX_CHARS
 from ensemble.client import errors as client_errors
 from ensemble.contract import endpoints
 from ensemble.contract.breakers import BreakerPolicy
@@ -31,6 +32,7 @@ from ensemble.plan.faults import PlanError
 from ensemble.plan.joins import JoinKind
 from ensemble.plan.reading import read_plan
 from ensemble.plan.routes import Routing
+from ensemble.plan.tools import TOOL_TYPES
 from ensemble.rules import breaker
 from ensemble.rules.records import Breaker
 from plugin import errors as plugin_errors
@@ -275,6 +277,13 @@ def test_the_defaults_told_are_those_of_the_code() -> None:
 
 
 # --- agents.md
+
+
+def test_how_much_a_tool_may_say_and_which_kinds_there_are() -> None:
+    """As the code has it."""
+    section = page("agents.md").partition("## Tools")[2].partition("\n## ")[0]
+    assert f"{MAX_CHARS:,} characters" in section
+    assert [kind for kind in TOOL_TYPES if f"`{kind}`" not in section] == []
 
 
 def tried_again(outcome: Outcome) -> str:
