@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from ensemble.client.sidecar import SidecarLedger
+from ensemble.client.wire import connections
 from ensemble.contract.breakers import BreakerParams
-from plugin.adapters.sidecar import SidecarLedger
-from plugin.adapters.wire import connections
 from tests.standin.apps import App
 from tests.standin.failures import always
 from tests.standin.invocation import Result
@@ -78,7 +78,7 @@ class _Play:
 
     def _breaker(self, result: Result) -> str:
         run = self._sidecar.run(result.variables["run_id"])
-        identity = next(step.identity for step in run.steps if step.id == DEAD)
+        identity = next(step.identity for step in run.steps if step.id == DEAD and step.identity)
         view = self._sidecar.get_breaker(BreakerParams(identity=identity))
         return f"{view.state} ({view.failures} failures in a row, {view.generation} changes of state)"
 

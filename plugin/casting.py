@@ -1,19 +1,20 @@
-"""Who works for each agent of a plan: an app by its key, an app of the workspace, or a model of the workspace."""
+"""Who works for each agent of a plan: an app by its key, or an app, a model or a tool of the workspace."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ensemble.agents.identity import origin_of
 from ensemble.agents.memory import Remembering
 from ensemble.agents.port import Agent
 from ensemble.contract.problems import Fault
-from ensemble.plan.model import AgentSpec, AppAgent, CredentialAgent, ModelAgent, Plan
+from ensemble.plan.model import AgentRef, AgentSpec, AppAgent, CredentialAgent, ModelAgent, Plan, ToolAgent
 from plugin.adapters.model import ModelAgentCaller, Models
 from plugin.adapters.pools import Pools
 from plugin.adapters.reverse import Apps, ReverseAgent
+from plugin.adapters.tool import ToolAgentCaller, WorkspaceTools
 from plugin.credentials import Credentials
 from plugin.errors import BadPlan, in_words
 
@@ -33,6 +34,10 @@ class Session(Protocol):
     @property
     def model(self) -> Models:
         """The workspace's models."""
+
+    @property
+    def tool(self) -> Any:
+        """The workspace's tools."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +67,7 @@ def cast(plan: Plan, credentials: Credentials, caller: Caller, pools: Pools) -> 
             case CredentialAgent(name=known):
                 agents[name] = _with_memory(pools.agent(keys[known]), spec, credentials, pools)
             case _ if caller.session is None:
-                faults.append(_no_way_back(name))
+                faults.append(_no_way_back(name, spec.ref))
             case AppAgent(app_id=app_id):
                 apps, facts = caller.session.app, pools.workspace(credentials)
                 agent = ReverseAgent(app_id, label=name, apps=apps, discovery=facts, host=own)
@@ -70,6 +75,9 @@ def cast(plan: Plan, credentials: Credentials, caller: Caller, pools: Pools) -> 
             case ModelAgent(provider=provider, model=model, prompt=prompt):
                 models = caller.session.model
                 agents[name] = ModelAgentCaller(provider, model, prompt, label=name, models=models, host=own)
+            case ToolAgent() as tool:
+                tools = WorkspaceTools(caller.session.tool.session)
+                agents[name] = ToolAgentCaller(tool, label=name, tools=tools, host=own)
     if faults:
         raise BadPlan(in_words(faults))
     return agents
@@ -84,6 +92,8 @@ def own_host(credentials: Credentials) -> str:
     return OWN_DIFY if credentials.dify_base_url is None else origin_of(credentials.dify_base_url)
 
 
-def _no_way_back(name: str) -> Fault:
-    fix = "Call the app by its key: add name = app-… to App keys in the plugin's credentials, and use that name."
-    return Fault(field=f"agents.{name}", problem="is an app or model of the workspace, out of reach here.", fix=fix)
+def _no_way_back(name: str, ref: AgentRef) -> Fault:
+    fix = "Call it from a workflow: only there Dify opens a way back."
+    if isinstance(ref, AppAgent):
+        fix = "Call the app by its key: add name = app-… to App keys in the plugin's credentials, and use that name."
+    return Fault(field=f"agents.{name}", problem="is of the workspace, out of reach here.", fix=fix)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ensemble.agents.identity import BaseUrlError, normalise_base_url
+from ensemble.client.addresses import BadAddress, sidecar_base
 from ensemble.contract.problems import Fault
-from plugin.addresses import BadAddress, sidecar_base
 from plugin.app_keys import LOOKS_LIKE_A_KEY, AppKey, read_app_keys
 from plugin.errors import BadCredentials, in_words
 

@@ -5,11 +5,14 @@ No text here ever holds a key or a token: Dify is given the text, and the traceb
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-
-from ensemble.contract.problems import Fault, ProblemCode
-from ensemble.engine.ports import LedgerUnavailable
+from ensemble.client.errors import (
+    BadCredentials,
+    EnsembleError,
+    SidecarRefused,
+    SidecarUnavailable,
+    in_words,
+    without_keys,
+)
 
 __all__ = [
     "BadCredentials",
@@ -29,21 +32,6 @@ __all__ = [
     "without_keys",
 ]
 
-_A_KEY = re.compile(r"app-[A-Za-z0-9]{16,}", re.IGNORECASE)
-"""A key of Dify's, or the longer part of one; no name of an agent has so many letters without a break."""
-_UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
-"""What can't be stored as text, or turns the text around it."""
-FAULTS_SHOWN = 40
-"""The most faults one failed node lists."""
-
-
-class EnsembleError(Exception):
-    """Anything this plugin fails a node with."""
-
-
-class BadCredentials(EnsembleError):  # noqa: N818 - users read these names
-    """The provider's credentials do not work as saved: a person has to put them right in Dify's plugin settings."""
-
 
 class BadParameters(EnsembleError):  # noqa: N818
     """A parameter of the tool can't be read."""
@@ -57,21 +45,8 @@ class UnknownAgent(BadPlan):
     """An agent is named that no credential knows."""
 
 
-class SidecarUnavailable(LedgerUnavailable, EnsembleError):  # noqa: N818
-    """The sidecar does not answer, or not in a language this plugin understands."""
-
-
 class SidecarNeeded(EnsembleError):  # noqa: N818
     """There is no sidecar, and what was asked for lives nowhere else."""
-
-
-class SidecarRefused(EnsembleError):  # noqa: N818
-    """The sidecar answered, and said no to the request itself."""
-
-    def __init__(self, message: str, code: ProblemCode | None = None) -> None:
-        """Say what it said; *code* is its word for it."""
-        super().__init__(message)
-        self.code = code
 
 
 class NoAgentSucceeded(EnsembleError):  # noqa: N818
@@ -92,20 +67,3 @@ class ResultsDisagree(EnsembleError):  # noqa: N818
 
 class RunCancelled(EnsembleError):  # noqa: N818
     """The run was cancelled from outside."""
-
-
-def in_words(faults: Iterable[Fault]) -> str:
-    """Return one line a fault: where, what, and what to do.
-
-    What stands in a key's place is quoted as ``app-…``: faults quote what was typed, and somebody types a key where a
-    name belongs.
-    """
-    lines = [f"{fault.field}: {fault.problem}{f' {fault.fix}' if fault.fix else ''}" for fault in faults]
-    if len(lines) > FAULTS_SHOWN:
-        lines[FAULTS_SHOWN:] = [f"And {len(lines) - FAULTS_SHOWN} more of the kind."]
-    return _UNSHOWABLE.sub("?", without_keys("\n".join(lines)))
-
-
-def without_keys(text: str) -> str:
-    """Return *text* with ``app-…`` in place of every key of Dify's."""
-    return _A_KEY.sub("app-…", text)

@@ -14,11 +14,11 @@ from hashlib import sha256
 
 from ensemble.agents.identity import app_identity
 from ensemble.agents.parents import BadTokenError, Seal
+from ensemble.client.fallback import FallbackLedger
 from ensemble.contract.exchange import Parent
 from ensemble.contract.problems import Fault
 from ensemble.engine.ports import Ledger
 from ensemble.engine.request import RunRequest
-from plugin.adapters.fallback import FallbackLedger
 from plugin.credentials import Credentials
 from plugin.errors import BadParameters, in_words
 

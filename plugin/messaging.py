@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ensemble.client.sidecar import SidecarLedger
 from ensemble.contract.mailboxes import (
     Acknowledge,
     DeadLettersParams,
@@ -23,7 +24,6 @@ from ensemble.contract.mailboxes import (
 from ensemble.contract.messages import AgentMessage
 from ensemble.contract.state import TraceParams
 from plugin.adapters.pools import POOLS, Pools
-from plugin.adapters.sidecar import SidecarLedger
 from plugin.errors import BadParameters, in_words
 from plugin.messaging_parameters import MessengerParameters, Operation, read_messenger_parameters
 from plugin.saying import Said, as_text, faults_of, sidecar_for

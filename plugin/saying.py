@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ensemble.client.sidecar import SidecarLedger
 from ensemble.contract.plain import plain
 from ensemble.contract.problems import Fault
 from plugin.adapters.pools import Pools
-from plugin.adapters.sidecar import SidecarLedger
 from plugin.credentials import read_credentials
 from plugin.errors import SidecarNeeded
 from plugin.messages import Messenger

@@ -6,6 +6,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ensemble.client.context import SidecarContext
+from ensemble.client.fallback import FallbackLedger
 from ensemble.contract.problems import Fault
 from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.events import Event, Report
@@ -17,8 +19,6 @@ from ensemble.plan.model import Plan
 from ensemble.plan.reading import read_plan
 from ensemble.routing.team import Routed
 from ensemble.rules.problems import Conflict
-from plugin.adapters.context import SidecarContext
-from plugin.adapters.fallback import FallbackLedger
 from plugin.adapters.greenlets import GreenletRunner
 from plugin.adapters.pools import POOLS, Pools
 from plugin.casting import Caller, cast

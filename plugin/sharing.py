@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ensemble.client.sidecar import SidecarLedger
 from ensemble.contract.state import (
     Append,
     Increment,
@@ -24,7 +25,6 @@ from ensemble.contract.state import (
     TraceParams,
 )
 from plugin.adapters.pools import POOLS, Pools
-from plugin.adapters.sidecar import SidecarLedger
 from plugin.errors import BadParameters, in_words
 from plugin.saying import Said, as_text, faults_of, sidecar_for
 from plugin.sharing_parameters import Operation, SharedStateParameters, read_shared_state_parameters

@@ -17,6 +17,8 @@ import pytest
 import yaml
 
 from ensemble.agents.port import Reply
+from ensemble.agents.tool_messages import MAX_CHARS
+from ensemble.client import errors as client_errors
 from ensemble.contract import endpoints
 from ensemble.contract.breakers import BreakerPolicy
 from ensemble.contract.caching import MAX_CACHED_BYTES
@@ -29,6 +31,7 @@ from ensemble.engine.request import RUN_TIMEOUT_S, STEP_TIMEOUT_S
 from ensemble.engine.retry import Tally, next_try
 from ensemble.plan.fallbackfields import FRESH_S, MOST_S, STALE_S
 from ensemble.plan.reading import read_plan
+from ensemble.plan.tools import TOOL_TYPES
 from ensemble.rules import breaker
 from ensemble.rules.records import Breaker
 from plugin import errors as plugin_errors
@@ -120,7 +123,7 @@ def test_every_error_a_builder_can_see_is_explained() -> None:
     families = {plugin_errors.EnsembleError, engine_errors.EngineError}
     seen = {
         each
-        for module in (plugin_errors, engine_errors)
+        for module in (plugin_errors, client_errors, engine_errors)
         for _, each in inspect.getmembers(module, inspect.isclass)
         if issubclass(each, tuple(families)) and each.__module__ == module.__name__
     }
@@ -166,6 +169,13 @@ def test_the_caches_numbers_are_those_of_the_code() -> None:
 
 
 # --- agents.md
+
+
+def test_how_much_a_tool_may_say_and_which_kinds_there_are() -> None:
+    """As the code has it."""
+    section = page("agents.md").partition("## Tools")[2].partition("\n## ")[0]
+    assert f"{MAX_CHARS:,} characters" in section
+    assert [kind for kind in TOOL_TYPES if f"`{kind}`" not in section] == []
 
 
 def tried_again(outcome: Outcome) -> str:

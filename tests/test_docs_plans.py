@@ -31,7 +31,11 @@ ODD_PLANS: tuple[Mapping[str, Any], ...] = (
         UNKNOWN: 1,
         "limits": {UNKNOWN: 1},
         "defaults": {UNKNOWN: 1, "breaker": {UNKNOWN: 1}},
-        "agents": {"x": {UNKNOWN: 1, "app": "market", "breaker": {UNKNOWN: 1}}, "y": {"model": {UNKNOWN: 1}}},
+        "agents": {
+            "x": {UNKNOWN: 1, "app": "market", "breaker": {UNKNOWN: 1}},
+            "y": {"model": {UNKNOWN: 1}},
+            "z": {"tool": {UNKNOWN: 1}},
+        },
         "tools": [{UNKNOWN: 1}],
         "steps": [{"id": "a", "agent": "x", **ODD_STEP}, {"id": "b", "agent": "x", "when": {"and": [], UNKNOWN: 1}}],
     },
@@ -73,7 +77,8 @@ def known_fields() -> dict[str, set[str]]:
             if not fault.field.endswith(UNKNOWN):
                 continue
             where = fault.field.removesuffix(UNKNOWN).rstrip(".")
-            where = re.sub(r"\[\d+\]", "[]", where).replace("agents.x", "agents.…").replace("agents.y", "agents.…")
+            where = re.sub(r"\[\d+\]", "[]", where)
+            where = re.sub(r"^agents\.[xyz]", "agents.…", where)
             where = where.replace("teams.z", "teams.…")
             where = OWN_PLACE.sub(r"\1", where) or "plan"
             listed = fault.fix.partition("There are: ")[2].rstrip(".")

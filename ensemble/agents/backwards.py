@@ -2,7 +2,8 @@
 
 Pure. Reverse calls go through Dify's plugin daemon, which hands a plugin the very dictionaries of the Service API, but
 every failure as one text: ``request failed with status code: 400 and respond with: {"code": …}`` where Dify refused,
-``request failed: …`` where it broke off in the middle, and words of its own.
+``request failed: …`` where it broke off in the middle, and words of its own. Newer daemons put before it what they were
+doing, ``invoke app failed: …`` or ``read app failed: …``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ensemble.contract.outcomes import Outcome
 __all__ = ["judge_text", "mode_of_answer", "mode_of_event"]
 
 _REFUSED = re.compile(r"request failed with status code: (\d{3}) and respond with: ?(.*)", re.DOTALL)
+_WRAPPED = re.compile(r"\s*(?:invoke|read) [a-z \-]{1,60} failed: ?")
 _BROKE_OFF = re.compile(r"\s*request failed: ?")
 _AS_REFUSED = re.compile(r"Run failed:|Too many requests|Failed to request plugin daemon|Workflow not published")
 _SILENT = "invocation exited without response"
@@ -36,6 +38,7 @@ def judge_text(words: str, subject: str) -> Verdict:
         subject: How messages call the app.
 
     """
+    words = _WRAPPED.sub("", words, count=1) if _WRAPPED.match(words) else words
     refused = _REFUSED.search(words)
     if refused is not None:
         return _refused(int(refused.group(1)), refused.group(2), subject)

@@ -28,6 +28,7 @@ __all__ = [
     "parse_json",
     "quote",
     "retry_after_s",
+    "says_rate_limit",
 ]
 
 _RETRIED = frozenset({Outcome.AGENT_FAILED, Outcome.THROTTLED, Outcome.UNAVAILABLE, Outcome.TIMED_OUT})
@@ -126,7 +127,7 @@ def _bad_request(code: str, words: str, said: str, subject: str, delay: float | 
     if words.startswith("Failed to request plugin daemon"):
         return _verdict(Outcome.UNAVAILABLE, f"{subject}: Dify could not reach its plugin daemon ({said}).", delay)
     ran = words.startswith("Run failed:") or code == "completion_request_error"
-    if words.startswith("Too many requests") or (ran and _RATE_LIMIT.search(words)):
+    if words.startswith("Too many requests") or (ran and says_rate_limit(words)):
         return _verdict(Outcome.THROTTLED, f"{subject} is at a limit of requests ({said}).", delay)
     if ran:
         return _verdict(Outcome.AGENT_FAILED, f"{subject} ran and failed ({said}).")
@@ -202,6 +203,11 @@ def quote(words: str, limit: int = _QUOTED) -> str:
     """Return somebody else's words on one line, cut, with whatever looks like a key taken out."""
     line = _KEY.sub("[key]", re.sub(r"\s+", " ", words[: limit * 4]).strip())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def says_rate_limit(words: str) -> bool:
+    """Return whether somebody else's words tell of a limit of requests."""
+    return _RATE_LIMIT.search(words) is not None
 
 
 def _verdict(outcome: Outcome, message: str, delay: float | None = None) -> Verdict:

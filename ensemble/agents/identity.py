@@ -6,7 +6,9 @@ import hashlib
 import re
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["BaseUrlError", "api_identity", "app_identity", "model_identity", "normalise_base_url", "origin_of"]
+__all__ = [
+    "BaseUrlError", "api_identity", "app_identity", "model_identity", "normalise_base_url", "origin_of", "tool_identity",
+]  # fmt: skip
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"^[\w.\-]+$|^[0-9a-f:.%]+$", re.IGNORECASE)
@@ -61,6 +63,11 @@ def app_identity(app_id: str) -> str:
 def model_identity(provider: str, model: str, prompt: str) -> str:
     """Return ``model:<provider>/<model>#<first 16 hex of SHA-256 of the prompt>``."""
     return f"model:{provider}/{model}#{hashlib.sha256(prompt.encode()).hexdigest()[:16]}"
+
+
+def tool_identity(provider: str, name: str) -> str:
+    """Return ``tool:<provider>/<tool>``, for a tool of the caller's own workspace."""
+    return f"tool:{provider}/{name}"
 
 
 def _split(url: str) -> SplitResult:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,6 +21,7 @@ from ensemble.agents.port import Call, CallScope, Reply
 from ensemble.agents.reading import read_blocking
 from ensemble.agents.reconciling import unknown_run, wait_for_run
 from ensemble.agents.stream import StreamReader
+from ensemble.agents.tracing import trace_headers
 from ensemble.contract.exchange import Remote
 from ensemble.contract.outcomes import Outcome
 
@@ -36,8 +34,6 @@ _FRESH_S = 5.0
 """How old knowledge of an app may be to refuse a call by it without asking again."""
 _USAGE_GRACE_S = 0.25
 """How long a chatflow's price is waited for after its answer is there."""
-_TRACE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_W3C_TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 
 
 class ServiceApiAgent:
@@ -69,7 +65,7 @@ class ServiceApiAgent:
 
         An app that answers *does not support blocking mode* has not run; it is asked again, streaming.
         """
-        trace = _trace_headers(call.trace_id)
+        trace = trace_headers(call.trace_id)
         prepared = self._prepare(call, scope, trace)
         if isinstance(prepared, Reply):
             return self._finished(prepared, scope)
@@ -89,7 +85,7 @@ class ServiceApiAgent:
         """Ask Dify what became of a run of a workflow or chatflow, until it has ended or the time is over."""
         if remote.workflow_run_id is None:
             return unknown_run(self._door.subject, "Dify had not told the run's id yet")
-        return self._finished(wait_for_run(self._door, remote, scope, _trace_headers(call.trace_id)), scope)
+        return self._finished(wait_for_run(self._door, remote, scope, trace_headers(call.trace_id)), scope)
 
     def _prepare(self, call: Call, scope: CallScope, trace: Mapping[str, str]) -> tuple[AppFacts, Given] | Reply:
         """Find out what the app wants, and fit the call to it; what is only remembered does not refuse a call."""
@@ -200,11 +196,3 @@ def _run_body(mode: str, call: Call, given: Given, *, streaming: bool) -> dict[s
     if call.files:
         body["files"] = [dict(file) for file in call.files]
     return body
-
-
-def _trace_headers(trace_id: str) -> dict[str, str]:
-    """``X-Trace-Id`` for Dify's own tracing, ``traceparent`` for whatever lies between; none for an unusable id."""
-    if not _TRACE_ID.fullmatch(trace_id):
-        return {}
-    w3c = trace_id if _W3C_TRACE_ID.fullmatch(trace_id) else hashlib.sha256(trace_id.encode()).hexdigest()[:32]
-    return {"X-Trace-Id": trace_id, "traceparent": f"00-{w3c}-{secrets.token_hex(8)}-01"}

@@ -1,1 +1,1 @@
-"""For Python programs beside Dify: changing shared state atomically, and handling messages. No SDK, no server."""
+"""The sidecar's client, for the plugin and for Python programs beside Dify. No SDK, no server."""

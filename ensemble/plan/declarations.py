@@ -13,6 +13,7 @@ from ensemble.plan.lookup import Declaration
 from ensemble.plan.model import ON_UNCERTAIN, ModelAgent
 from ensemble.plan.source import parse_text
 from ensemble.plan.texts import Texts
+from ensemble.plan.tools import read_tool
 
 __all__ = ["Named", "named_agents", "parse_agents", "read_agents", "read_settings", "read_tools"]
 
@@ -24,6 +25,7 @@ FIELDS = frozenset(
         "app",
         "model",
         "prompt",
+        "tool",
         "description",
         "inputs",
         "timeout",
@@ -125,9 +127,10 @@ def _declaration(name: str, path: str, spec: Any, texts: Texts) -> Declaration:
         return Declaration(name=name, path=path, target=target, target_path=path)
     fields = Fields(spec, path, texts.faults)
     target = fields.text("app").strip()
-    ref = _model(fields, texts.faults)
-    if ref and target:
-        texts.faults.add(path, "It has both an app and a model.", "Keep one of them.")
+    model, tool = _model(fields, texts.faults), read_tool(fields, texts.faults)
+    kinds = [kind for kind, given in (("an app", target), ("a model", model), ("a tool", tool)) if given]
+    if len(kinds) > 1:
+        texts.faults.add(path, f"It has both {' and '.join(kinds)}.", "Keep one of them.")
     inputs = fields.take("inputs")
     if inputs is not None and not isinstance(inputs, Mapping):
         texts.faults.add(fields.at("inputs"), "It is no map.", "Write 'name: value' pairs.")
@@ -142,7 +145,9 @@ def _declaration(name: str, path: str, spec: Any, texts: Texts) -> Declaration:
     }
     fields.close()
     target_path = fields.at("app") if target else path
-    return Declaration(name=name, path=path, target=target or name, target_path=target_path, ref=ref, settings=settings)
+    return Declaration(
+        name=name, path=path, target=target or name, target_path=target_path, ref=model or tool, settings=settings
+    )
 
 
 def _model(fields: Fields, faults: Faults) -> ModelAgent | None:

@@ -25,7 +25,7 @@ class Declaration:
     """What to look up: an app's name in the credentials or its id; the agent's own name where nothing is said."""
     target_path: str
     ref: AgentRef | None = None
-    """Given where nothing has to be looked up: a model."""
+    """Given where nothing has to be looked up: a model or a tool."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The other fields of an :class:`AgentSpec`."""
 

@@ -19,7 +19,7 @@ from ensemble.plan.templates import Template
 
 __all__ = [
     "ON_UNCERTAIN", "AgentRef", "AgentSpec", "AppAgent", "CredentialAgent", "Defaults", "Limits", "ModelAgent", "OnFailure", "Output",
-    "Plan", "Step",
+    "Plan", "Step", "ToolAgent",
 ]  # fmt: skip
 
 ON_UNCERTAIN = ("retry", "fail", "reconcile")
@@ -53,7 +53,21 @@ class ModelAgent:
     prompt: str
 
 
-type AgentRef = CredentialAgent | AppAgent | ModelAgent
+@dataclass(frozen=True, slots=True)
+class ToolAgent:
+    """A Dify tool of the workspace."""
+
+    provider: str
+    """As Dify knows it: ``author/plugin/provider`` of a plugin's, else the name or the id of a provider of one's own."""
+    name: str
+    """Of the tool."""
+    type: str = "builtin"
+    """Dify's word for where its provider comes from; plugins' tools are ``builtin``."""
+    credential_id: str | None = None
+    """Which of the provider's saved credentials it uses; None: the workspace's default."""
+
+
+type AgentRef = CredentialAgent | AppAgent | ModelAgent | ToolAgent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

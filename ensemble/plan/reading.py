@@ -24,6 +24,7 @@ from ensemble.plan.team import PATTERNS, routed_steps, with_synthesizer
 from ensemble.plan.teamfields import TeamFields, check_taken
 from ensemble.plan.templates import BareWords, references
 from ensemble.plan.texts import Texts
+from ensemble.plan.tools import check_tools
 
 __all__ = ["MAX_STEPS", "read_plan"]
 
@@ -129,7 +130,9 @@ class _Reader:
             steps, answering = reader.steps(chosen, team, last, carry_all=carry_all)
         else:
             steps, answering = self._from_steps(raws, last, directory)
-        self._check_cycles(steps, {raw.id: raw.fields.path for raw in raws or ()})
+        paths = {raw.id: raw.fields.path for raw in raws or ()}
+        self._check_cycles(steps, paths)
+        check_tools(steps, directory.agents, paths, self.faults, classifier=routing.classifier if routing else "")
         self._check_outputs(steps)
         self._check_groups(steps)
         plan = Plan(

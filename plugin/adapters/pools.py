@@ -18,14 +18,14 @@ from ensemble.agents.connections import Connections
 from ensemble.agents.discovery import Discovery
 from ensemble.agents.memory import LocalMemory, Memory
 from ensemble.agents.service_api import ServiceApiAgent
+from ensemble.client.fallback import Absence
+from ensemble.client.links import Links
+from ensemble.client.memory import SidecarMemory
+from ensemble.client.outbox import Outbox
+from ensemble.client.sidecar import SidecarLedger
+from ensemble.client.wire import connections as sidecar_connections
 from ensemble.engine.book import Book
-from plugin.adapters.fallback import Absence
-from plugin.adapters.links import Links
-from plugin.adapters.memory import SidecarMemory
-from plugin.adapters.outbox import Outbox
-from plugin.adapters.sidecar import SidecarLedger
 from plugin.adapters.vectors import VectorCache, WorkspaceVectors
-from plugin.adapters.wire import connections as sidecar_connections
 from plugin.app_keys import AppKey
 from plugin.credentials import Credentials, Sidecar
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from ensemble.client.sidecar import SidecarLedger
 from ensemble.contract.agents import AgentsParams, AgentView
-from plugin.adapters.sidecar import SidecarLedger
 
 __all__ = ["Registry", "SidecarRegistry"]
 

@@ -16,11 +16,11 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from ensemble.client.fallback import Absence
+from ensemble.client.sidecar import SidecarLedger
 from ensemble.contract.state import StateParams, StatePut
 from ensemble.routing.nearness import Vector
-from plugin.adapters.fallback import Absence
 from plugin.adapters.greenlets import in_parallel
-from plugin.adapters.sidecar import SidecarLedger
 from plugin.errors import EnsembleError
 
 __all__ = ["MOST_VECTORS", "TRACE", "VectorCache", "WorkspaceVectors"]

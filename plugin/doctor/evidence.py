@@ -11,6 +11,7 @@ from ensemble.agents.discovery import AppFacts
 from ensemble.agents.door import Door
 from ensemble.agents.identity import api_identity
 from ensemble.agents.port import CallScope
+from ensemble.client.sidecar import SidecarLedger
 from ensemble.contract.about import About
 from ensemble.contract.agents import AgentView
 from ensemble.contract.breakers import BreakerView
@@ -20,7 +21,6 @@ from ensemble.contract.slots import SlotsView
 from plugin.adapters.greenlets import in_parallel
 from plugin.adapters.pools import Pools
 from plugin.adapters.registry import SidecarRegistry
-from plugin.adapters.sidecar import SidecarLedger
 from plugin.app_keys import AppKey
 from plugin.credentials import Credentials
 from plugin.errors import EnsembleError

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from ensemble.client.sidecar import SidecarLedger
+from ensemble.client.wire import connections
 from ensemble.contract.budgets import Limits
 from ensemble.contract.exchange import AdmissionAsk, Decision, Exchange, Settlement
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.runs import RunsParams, RunView
 from ensemble.contract.state import Increment, StateParams
-from plugin.adapters.sidecar import SidecarLedger
-from plugin.adapters.wire import connections
 from plugin.errors import EnsembleError
 from tests.faults.crash import children, until, valkey_of
 from tests.faults.hammer import POLICY, Hammer, opening, wish

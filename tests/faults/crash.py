@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ensemble.client.sidecar import SidecarLedger
+from ensemble.client.wire import connections
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.runs import RunView
-from plugin.adapters.sidecar import SidecarLedger
-from plugin.adapters.wire import connections
 from sidecar.store.connection import connect
 from tests.standin.apps import App, Usage
 from tests.standin.daemon import PluginProcess

@@ -17,11 +17,11 @@ from functools import partial
 from typing import Any, Self
 from uuid import uuid4
 
+from ensemble.client.sidecar import SidecarLedger
+from ensemble.client.wire import connections
 from ensemble.contract.breakers import BreakerPolicy
 from ensemble.contract.exchange import AdmissionAsk, Decision, Exchange, OpenRun, PlannedStep
 from ensemble.contract.state import Increment, StateParams
-from plugin.adapters.sidecar import SidecarLedger
-from plugin.adapters.wire import connections
 from plugin.errors import SidecarUnavailable
 from tests.standin.service_api import ROOT
 

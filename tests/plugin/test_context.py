@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from ensemble.client.context import SidecarContext
+from ensemble.client.fallback import Absence
+from ensemble.client.sidecar import SidecarLedger
+from ensemble.client.wire import connections
 from ensemble.contract.context import ContextAsk, ContextEntry, Fate, PackedContext
 from ensemble.packing.model import Part, Policy
-from plugin.adapters.context import SidecarContext
-from plugin.adapters.fallback import Absence
-from plugin.adapters.sidecar import SidecarLedger
-from plugin.adapters.wire import connections
 from tests.plugin.web import Told, Web
 
 PARTS = [Part(name="a", text="half \ud800 of a character", priority=1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ensemble.client.fallback import AWAY_S, Absence, FallbackLedger
 from ensemble.contract.caching import CacheOrder
 from ensemble.contract.exchange import (
     CloseRun,
@@ -17,7 +18,6 @@ from ensemble.contract.problems import ProblemCode
 from ensemble.engine.book import Book
 from ensemble.engine.ports import Ledger
 from ensemble.rules.problems import UnknownRun
-from plugin.adapters.fallback import AWAY_S, Absence, FallbackLedger
 from plugin.errors import BadCredentials, SidecarRefused, SidecarUnavailable
 from tests.plugin.ledgers import CLOSE, RUN, Clock, Sidecar, going_on, news, opening, wish
 

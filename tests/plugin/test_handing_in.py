@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from ensemble.client.fallback import Absence, FallbackLedger
 from ensemble.contract.exchange import (
     Exchange,
     Role,
 )
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.engine.book import Book
-from plugin.adapters.fallback import Absence, FallbackLedger
 from plugin.errors import SidecarRefused, SidecarUnavailable
 from tests.plugin.ledgers import CLOSE, RUN, Clock, Sidecar, going_on, news, opening, wish
 

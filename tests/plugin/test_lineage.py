@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from ensemble.client.fallback import Absence, FallbackLedger
 from ensemble.contract.exchange import Exchange, Parent, Role
 from ensemble.engine.book import Book
 from ensemble.engine.request import RunRequest
 from ensemble.plan.reading import read_plan
-from plugin.adapters.fallback import Absence, FallbackLedger
 from plugin.credentials import Credentials, Sidecar
 from plugin.errors import BadParameters, SidecarUnavailable
 from plugin.lineage import caller_of, parent_of, seal_of, sealed

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from plugin.adapters.links import Links, Unanswered
+from ensemble.client.links import Links, Unanswered
 
 
 class Scripted:

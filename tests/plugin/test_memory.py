@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from ensemble.agents.memory import MemoryAway
-from plugin.adapters.fallback import Absence
-from plugin.adapters.memory import SidecarMemory
-from plugin.adapters.sidecar import SidecarLedger
-from plugin.adapters.wire import connections
+from ensemble.client.fallback import Absence
+from ensemble.client.memory import SidecarMemory
+from ensemble.client.sidecar import SidecarLedger
+from ensemble.client.wire import connections
 from tests.plugin.web import Asked, Told, Web
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gevent
 import pytest
 
+from ensemble.client import outbox as module
+from ensemble.client.outbox import Outbox
 from ensemble.contract.caching import CacheView
 from ensemble.contract.exchange import CloseRun, Exchange, ExchangeAnswer, OpenRun
 from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.runs import RunView
 from ensemble.engine.book import Book
-from plugin.adapters import outbox as module
-from plugin.adapters.outbox import Outbox
 from plugin.errors import SidecarRefused, SidecarUnavailable
 
 
@@ -98,6 +98,7 @@ def test_the_oldest_goes_where_too_many_or_too_much_waits(monkeypatch: pytest.Mo
     assert (outbox.given_up, sorted(sidecar.taken)) == (1, [f"{1:032x}", f"{2:032x}"])
 
     monkeypatch.setattr(module, "MOST_BYTES", 4_000)
+    sidecar.errors = [SidecarUnavailable("away")]
     outbox.put(sidecar, late(7, "x" * 3_000))
     outbox.put(sidecar, late(8, "x" * 3_000))
     until_empty(outbox)

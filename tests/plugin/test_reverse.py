@@ -257,3 +257,17 @@ def test_files_stay_behind_with_a_warning() -> None:
     reply = agent(apps).call(Call(query="x", files=({"type": "image"},)), CallScope(5))
 
     assert "given no files" in reply.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "outcome"),
+    [
+        ("read app failed: request failed: Run failed: no", FAILED),
+        ("invoke app failed: request failed: Too many requests. Please try again later.", Outcome.THROTTLED),
+        ("read app failed: unexpected EOF", DOWN),
+        ("Run failed: read app failed: no", FAILED),
+    ],
+)
+def test_what_the_daemon_says_it_was_doing_does_not_hide_what_happened(words: str, outcome: Outcome) -> None:
+    """Newer daemons put it before Dify's own words."""
+    assert outcome is call(ScriptedApps(lambda _: words, TEXT)).outcome

@@ -49,6 +49,23 @@ def test_a_pattern_and_a_team() -> None:
     assert made.warnings == (LOCAL_MODE,)
 
 
+def test_what_is_of_the_workspace_needs_a_way_back() -> None:
+    """Each agent is named, with what can be done about it."""
+    agents = {
+        "app": {"app": "a675a0c4-332f-4255-811e-e0d750b808df"},
+        "judge": {"model": "p/p/openai/gpt", "prompt": "Judge."},
+        "search": {"tool": "acme/web/web/search", "inputs": {"q": "x"}},
+    }
+
+    with pytest.raises(BadPlan) as refused:
+        request(plan=json.dumps({"agents": agents}))
+
+    app, judge, search = str(refused.value).splitlines()
+    assert "agents.app: is of the workspace" in app
+    assert "by its key" in app
+    assert all("by its key" not in line and "from a workflow" in line for line in (judge, search))
+
+
 def test_without_a_user_the_run_is_anonymous() -> None:
     """Dify may not tell who calls."""
     credentials = read_credentials(SAVED)

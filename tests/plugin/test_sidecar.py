@@ -11,6 +11,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from ensemble.client.links import Links
+from ensemble.client.sidecar import SidecarLedger
 from ensemble.contract import endpoints
 from ensemble.contract.about import CONTRACT_VERSION, About
 from ensemble.contract.base import Answer
@@ -28,8 +30,6 @@ from ensemble.contract.state import (
     Versions,
 )
 from ensemble.engine.ports import Ledger, LedgerUnavailable
-from plugin.adapters.links import Links
-from plugin.adapters.sidecar import SidecarLedger
 from plugin.errors import BadCredentials, SidecarRefused, SidecarUnavailable
 from tests.plugin.web import Told, Web
 

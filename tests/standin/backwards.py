@@ -18,6 +18,22 @@ def forbid(_: dict[str, Any], __: Invocation) -> Mapping[str, Any]:
     raise BackwardsRefused("permission denied")
 
 
+_PERMISSIONS = {"app": "app", "fetch_app": "app", "llm": "llm", "text_embedding": "text-embedding", "tool": "tool"}
+"""What a manifest has to ask for, by the kind of call; the words of the daemon's refusal."""
+
+
+def check_permission(manifest: dict[str, Any], kind: str) -> None:
+    """Refuse a kind of call that the plugin's manifest does not ask for, as the daemon does before it asks Dify."""
+    wanted = _PERMISSIONS.get(kind)
+    if wanted is None:
+        return
+    granted = (manifest.get("resource") or {}).get("permission") or {}
+    model = wanted in ("llm", "text-embedding")
+    room = granted.get("model" if model else wanted) or {}
+    if not room.get("enabled") or (model and not room.get(kind)):
+        raise BackwardsRefused(f"permission denied, you need to enable {wanted} access in plugin manifest")
+
+
 class Storage:
     """The plugin's storage, in memory: pass it to `PluginProcess.on("storage", Storage())`."""
 

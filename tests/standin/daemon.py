@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from tests.standin import parameters
-from tests.standin.backwards import BackwardsRefused, Handler, forbid
+from tests.standin.backwards import BackwardsRefused, Handler, check_permission, forbid
 from tests.standin.invocation import Invocation, PluginDied, ToolError
 
 LINE_BYTES = 5 * 1024 * 1024
@@ -277,6 +277,7 @@ class PluginProcess:
         with contextlib.suppress(PluginDied):
             handler = self._handlers.get(asked["type"], forbid)
             try:
+                check_permission(self.manifest, asked["type"])
                 answered = handler(asked["request"], call)
                 for data in [answered] if isinstance(answered, Mapping) else answered:
                     say("response", data)

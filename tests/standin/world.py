@@ -119,6 +119,8 @@ class SidecarProcess:
         if self._child is not None:
             os.killpg(self._child.pid, signal.SIGKILL)
             self._child.wait()
+            assert self._child.stdout
+            self._child.stdout.close()
 
     def pause(self) -> None:
         """Stop all its processes where they stand."""

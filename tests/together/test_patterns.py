@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from ensemble.agents.identity import api_identity
+from ensemble.client.sidecar import SidecarLedger
+from ensemble.client.wire import connections
 from ensemble.contract.agents import AgentDeclaration, AgentParams
 from ensemble.contract.base import is_part
 from ensemble.contract.outcomes import RunStatus, StepStatus
 from ensemble.contract.runs import RunParams, RunsParams, RunView
-from plugin.adapters.sidecar import SidecarLedger
-from plugin.adapters.wire import connections
 from tests.faults.crash import until
 from tests.standin.apps import App, Usage
 from tests.standin.daemon import PluginProcess

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import urllib3
 
+from ensemble.client.sidecar import SidecarLedger
 from ensemble.client.updating import update_atomic
+from ensemble.client.wire import connections
 from ensemble.contract.mailboxes import MailboxParams, Receive, Send, TraceLogParams
 from ensemble.contract.state import Append, Increment, StateParams, TraceParams
-from plugin.adapters.sidecar import SidecarLedger
-from plugin.adapters.wire import connections
 from plugin.errors import SidecarUnavailable
 from tests.standin.apps import App
 from tests.standin.invocation import Result

@@ -6,10 +6,10 @@ import contextlib
 
 import pytest
 
+from ensemble.client.sidecar import SidecarLedger
+from ensemble.client.wire import connections
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.runs import RunParams, RunsParams
-from plugin.adapters.sidecar import SidecarLedger
-from plugin.adapters.wire import connections
 from tests.faults.claims import budgets, increments, probes, successors, without_sidecar
 from tests.faults.crash import POINTS, VICTIMS, crashes, until
 from tests.standin.apps import App, Variable

@@ -91,7 +91,7 @@ def in_store(module: ModuleType) -> None:
 
 
 WRAPPED: dict[str, Callable[[ModuleType], None]] = {
-    "plugin.adapters.sidecar": in_plugin,
+    "ensemble.client.sidecar": in_plugin,
     "sidecar.runs.service": in_runs,
     "sidecar.store.store": in_store,
 }

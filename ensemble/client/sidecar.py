@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ensemble.client.wire import Wire
 from ensemble.contract import endpoints
 from ensemble.contract.about import About, Health, NoParams
 from ensemble.contract.agents import (
@@ -76,7 +77,6 @@ from ensemble.contract.state import (
     Versions,
 )
 from ensemble.contract.whole import WholeParams, WholePut, WholeResult, WholeStored
-from plugin.adapters.wire import Wire
 
 __all__ = ["SidecarLedger"]
 

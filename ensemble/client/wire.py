@@ -9,11 +9,12 @@ from http import HTTPStatus
 
 from pydantic import ValidationError
 
+from ensemble.client.advice import IN_DIFY, Advice
+from ensemble.client.errors import BadCredentials, SidecarRefused, SidecarUnavailable, in_words
+from ensemble.client.links import READ_S, Answered, Links, Unanswered
 from ensemble.contract.base import Answer, Ask
 from ensemble.contract.endpoints import EXCHANGE, Endpoint
 from ensemble.contract.problems import Problem
-from plugin.adapters.links import READ_S, Answered, Links, Unanswered
-from plugin.errors import BadCredentials, SidecarRefused, SidecarUnavailable, in_words
 
 __all__ = ["Wire", "connections"]
 
@@ -29,9 +30,13 @@ def connections() -> Links:
 class Wire:
     """Calls endpoints of the contract at one address with one token."""
 
-    def __init__(self, url: str, token: str, links: Links) -> None:
-        """Talk to the sidecar at *url*, which ends without a slash and without the contract's ``/v1``."""
+    def __init__(self, url: str, token: str, links: Links, advice: Advice = IN_DIFY) -> None:
+        """Talk to the sidecar at *url*, which ends without a slash and without the contract's ``/v1``.
+
+        Failures tell their reader what to do by *advice*.
+        """
         self.url = url
+        self._advice = advice
         self._links = links
         self._headers = f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\n"
 
@@ -91,7 +96,7 @@ class Wire:
         if response.status != HTTPStatus.OK:
             raise SidecarUnavailable(
                 f"At {self.url} something answers with HTTP {response.status} instead of the sidecar. "
-                "Enter the sidecar's own address as Sidecar URL; redirects are not followed."
+                f"Enter the sidecar's own address as {self._advice.url}; redirects are not followed."
             )
         if not response.body:
             # A proxy that lost the sidecar may pass on a head that promises no body.
@@ -101,8 +106,9 @@ class Wire:
         except ValidationError:
             # The text of the cause would quote the answer; what stands in it is not for Dify's log.
             raise SidecarUnavailable(
-                f"The answer of {self.url} to {endpoint.name} is not one this plugin understands. "
-                "Check that Sidecar URL is the sidecar's, and that plugin and sidecar have the same version."
+                f"The answer of {self.url} to {endpoint.name} is not one this {self._advice.us} understands. "
+                f"Check that {self._advice.url} is the sidecar's, and that {self._advice.us} and sidecar have the same "
+                "version."
             ) from None
 
     def _problem(self, response: Answered) -> Exception:
@@ -113,8 +119,7 @@ class Wire:
             problem = None
         if response.status == HTTPStatus.UNAUTHORIZED:
             return BadCredentials(
-                f"The sidecar at {self.url} does not accept the Sidecar token. "
-                "Paste the token it shows when it starts into the plugin's credentials."
+                f"The sidecar at {self.url} does not accept the {self._advice.token}. {self._advice.paste}"
             )
         if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             detail = problem.detail if problem else "no reason given"
@@ -122,16 +127,13 @@ class Wire:
         if problem is None:
             return SidecarUnavailable(
                 f"At {self.url} something answers with HTTP {response.status}, but not as a sidecar does. "
-                "Check Sidecar URL."
+                f"Check {self._advice.url}."
             )
         words = "\n".join(filter(None, (problem.detail, in_words(problem.errors))))
         return SidecarRefused(f"The sidecar refused the request ({problem.code}): {words}", problem.code)
 
     def _unavailable(self, again: _AskAgain | Unanswered) -> SidecarUnavailable:
-        return SidecarUnavailable(
-            f"The sidecar at {self.url} can't be used ({again}). Check that it runs and that the Dify plugin daemon "
-            "reaches this address; to work without it, clear Sidecar URL and Sidecar token."
-        )
+        return SidecarUnavailable(f"The sidecar at {self.url} can't be used ({again}). {self._advice.reach}")
 
 
 class _AskAgain(Exception):  # noqa: N818 - never leaves this module

@@ -1,20 +1,22 @@
-"""Hands in what runs did while their sidecar was away, for the whole process, also after their tool has returned.
+"""Hands in what runs did while their sidecar was away, for the whole process, also after their caller has returned.
 
 It lives in this process's memory only: what is still here when the plugin ends is lost, and the sidecar then books what
 it had admitted itself at its estimate, once the run's lease has ended.
+
+A thread delivers, which inside the plugin is a greenlet: Dify's SDK makes the one into the other.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 
-import gevent
-
+from ensemble.client.errors import BadCredentials, SidecarRefused
 from ensemble.contract.exchange import Exchange
 from ensemble.engine.ports import Ledger, LedgerUnavailable
-from plugin.errors import BadCredentials, SidecarRefused
 
 __all__ = ["MOST_BYTES", "MOST_RUNS", "Outbox"]
 
@@ -35,13 +37,14 @@ class _Entry:
 
 
 class Outbox:
-    """Everything that waits for a sidecar to be back, oldest first; one greenlet delivers it."""
+    """Everything that waits for a sidecar to be back, oldest first; one thread delivers it, as long as there is any."""
 
     def __init__(self) -> None:
         """Begin empty."""
+        self._lock = threading.Lock()
         self._waiting: deque[_Entry] = deque()
         self._size = 0
-        self._greenlet: gevent.Greenlet[[], None] | None = None
+        self._delivering = False
         self.given_up = 0
         """How many runs were never handed in: too many waited, or the sidecar refused them."""
 
@@ -52,25 +55,29 @@ class Outbox:
 
     def put(self, ledger: Ledger, ask: Exchange) -> None:
         """Let *ask* be handed to *ledger* as soon as that answers."""
-        size = len(ask.model_dump_json())
-        self._waiting.append(_Entry(ledger, ask, size))
-        self._size += size
-        while len(self._waiting) > MOST_RUNS or self._size > MOST_BYTES:
-            self._give_up(self._take(), "too much waits for the sidecar")
-        if self._greenlet is None or self._greenlet.ready():
-            self._greenlet = gevent.spawn(self._deliver)
+        with self._lock:
+            too_much = self._keep(_Entry(ledger, ask, len(ask.model_dump_json())))
+            begin, self._delivering = not self._delivering, True
+        for entry in too_much:
+            self._give_up(entry, "too much waits for the sidecar")
+        if begin:
+            threading.Thread(target=self._deliver, name="ensemble-outbox", daemon=True).start()
 
     def _deliver(self) -> None:
         """Go round until nothing waits; entries of a sidecar that is away go to the end of the line."""
         pause = FIRST_PAUSE_S
-        while self._waiting:
+        while True:
+            with self._lock:
+                left = len(self._waiting)
+                self._delivering = left > 0
+            if not left:
+                return
             away = 0
-            for _ in range(len(self._waiting)):
-                if not self._waiting:
-                    break
-                away += not self._hand_in(self._take())
+            for _ in range(left):
+                entry = self._take()
+                away += entry is not None and not self._hand_in(entry)
             if away:
-                gevent.sleep(pause)
+                time.sleep(pause)
                 pause = min(LONGEST_PAUSE_S, pause * 2)
 
     def _hand_in(self, entry: _Entry) -> bool:
@@ -78,8 +85,9 @@ class Outbox:
         try:
             entry.ledger.exchange(entry.ask)
         except LedgerUnavailable:
-            self._waiting.append(entry)
-            self._size += entry.size
+            with self._lock:
+                self._waiting.append(entry)
+                self._size += entry.size
             return False
         except (BadCredentials, SidecarRefused) as error:
             self._give_up(entry, str(error))
@@ -87,10 +95,24 @@ class Outbox:
             self._give_up(entry, type(error).__name__)
         return True
 
-    def _take(self) -> _Entry:
-        entry = self._waiting.popleft()
-        self._size -= entry.size
-        return entry
+    def _keep(self, entry: _Entry) -> list[_Entry]:
+        """Put *entry* at the end of the line, and return those it left no room for; the lock is held."""
+        self._waiting.append(entry)
+        self._size += entry.size
+        too_much = []
+        while len(self._waiting) > MOST_RUNS or self._size > MOST_BYTES:
+            too_much.append(self._waiting.popleft())
+            self._size -= too_much[-1].size
+        return too_much
+
+    def _take(self) -> _Entry | None:
+        """Return the oldest, None where newer ones have pushed it out meanwhile."""
+        with self._lock:
+            if not self._waiting:
+                return None
+            entry = self._waiting.popleft()
+            self._size -= entry.size
+            return entry
 
     def _give_up(self, entry: _Entry, why: str) -> None:
         self.given_up += 1

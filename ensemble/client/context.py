@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ensemble.client.errors import EnsembleError
+from ensemble.client.fallback import Absence
+from ensemble.client.sidecar import SidecarLedger
 from ensemble.contract.context import ContextAsk, ContextPart, Encoding, PackedContext
 from ensemble.engine.carrying import ESTIMATED
 from ensemble.packing.model import Entry, Packed, Part, Policy
-from plugin.adapters.fallback import Absence
-from plugin.adapters.sidecar import SidecarLedger
-from plugin.errors import EnsembleError
 
 __all__ = ["SidecarContext"]
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ensemble.client.errors import SidecarRefused, SidecarUnavailable
+from ensemble.client.journal import Journal, told_again
 from ensemble.contract.caching import CacheView
 from ensemble.contract.exchange import CloseRun, Exchange, ExchangeAnswer, Role
 from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.problems import ProblemCode
 from ensemble.contract.runs import RunView
 from ensemble.engine.ports import Ledger
-from plugin.adapters.journal import Journal, told_again
-from plugin.errors import SidecarRefused, SidecarUnavailable
 
 __all__ = ["AWAY_S", "Absence", "FallbackLedger"]
 

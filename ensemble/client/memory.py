@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ensemble.agents.memory import MemoryAway
+from ensemble.client.errors import EnsembleError, SidecarRefused, SidecarUnavailable
+from ensemble.client.fallback import Absence
+from ensemble.client.sidecar import SidecarLedger
 from ensemble.contract.problems import ProblemCode
 from ensemble.contract.state import StateParams, StatePut
-from plugin.adapters.fallback import Absence
-from plugin.adapters.sidecar import SidecarLedger
-from plugin.errors import EnsembleError, SidecarRefused, SidecarUnavailable
 
 __all__ = ["SidecarMemory"]
 

@@ -1,0 +1,71 @@
+"""The sidecar as a Python program uses it: its address, and what is shared by all runs of one team."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from ensemble.agents.memory import LocalMemory, Memory
+from ensemble.client.addresses import BadAddress, sidecar_base
+from ensemble.client.advice import IN_PYTHON
+from ensemble.client.context import SidecarContext
+from ensemble.client.fallback import Absence, FallbackLedger
+from ensemble.client.links import Links
+from ensemble.client.memory import SidecarMemory
+from ensemble.client.outbox import Outbox
+from ensemble.client.sidecar import SidecarLedger
+from ensemble.engine.book import Book
+from ensemble.engine.carrying import ESTIMATED
+from ensemble.engine.ports import Context
+
+__all__ = ["Sidecar", "Store"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """Where a sidecar listens, and the token it shows when it starts."""
+
+    url: str
+    token: str = field(repr=False)
+    fail_open: bool = True
+    """Whether a run whose sidecar is away goes on in this process and is handed in later, or fails."""
+
+    def __post_init__(self) -> None:
+        """Check the address and the token.
+
+        Raises:
+            ValueError: the address can't be used, or the token is none.
+
+        """
+        try:
+            object.__setattr__(self, "url", sidecar_base(self.url))
+        except BadAddress as error:
+            raise ValueError(f"The sidecar's url {error}. Write it as http://host:8787.") from None
+        if not self.token or not all("!" <= char <= "~" for char in self.token):
+            raise ValueError("The sidecar's token is empty or no token. Pass the one it shows when it starts.")
+
+
+class Store:
+    """Who holds a team's runs, breakers and memories: this process, or a sidecar with this process behind it."""
+
+    def __init__(self, sidecar: Sidecar | None) -> None:
+        """Open nothing yet."""
+        self._book = Book()
+        self._absence = Absence(time.monotonic)
+        self._outbox = Outbox()
+        self._fail_open = sidecar is None or sidecar.fail_open
+        self._client: SidecarLedger | None = None
+        self.memory: Memory = LocalMemory()
+        self.context: Context = ESTIMATED
+        if sidecar is not None:
+            self._client = SidecarLedger(sidecar.url, sidecar.token, Links(), IN_PYTHON)
+            self.memory = SidecarMemory(self._client, self._absence)
+            self.context = SidecarContext(self._client, self._absence)
+
+    def ledger(self) -> Book | FallbackLedger:
+        """Return the ledger of one run."""
+        if self._client is None:
+            return self._book
+        return FallbackLedger(
+            self._client, self._book, self._absence, hand_in=self._outbox.put, fail_open=self._fail_open
+        )

@@ -1,0 +1,151 @@
+"""The Python examples run as they stand, against a stand-in Dify, and the page tells the very same code."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ensemble.team import RunOptions
+from tests.standin.apps import App, Usage
+from tests.standin.failures import Failure, Failures
+from tests.standin.service_api import StandIn, process
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "examples/python"
+NAMES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
+PAGE = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+
+DOWN = Failure(kind="node_failed", message="the exchange is closed")
+APPS = (
+    App(name="research", answer="facts on {query}", usage=Usage(prompt_tokens=30, completion_tokens=12)),
+    App(name="analysis", answer="they grow", usage=Usage(prompt_tokens=40, completion_tokens=8)),
+    App(name="market", answer="it grows"),
+    App(name="rivals", answer="two of them"),
+    App(name="slow", answer="too late", latency_s=30),
+    App(name="writer", answer="written of: {query}"),
+    App(name="prices", answer="{query} at 9", failures=Failures(sequence=(None,), always=DOWN)),
+)
+
+
+@pytest.fixture(scope="module")
+def dify() -> Iterator[StandIn]:
+    """A Dify with every app the examples name."""
+    with process(*APPS) as running:
+        yield running
+
+
+def run(name: str, dify: StandIn) -> list[str]:
+    """Return the lines an example prints; it has to end well, and to say nothing on stderr."""
+    keys = {f"{app.name.upper()}_KEY": app.key for app in APPS}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", f"examples.python.{name}"],
+        cwd=ROOT,
+        env={**os.environ, "DIFY_URL": dify.url, **keys},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
+    return done.stdout.splitlines()
+
+
+def test_each_is_given_the_answer_before_it(dify: StandIn) -> None:
+    assert [
+        "research: facts on the market for solar pumps",
+        "analysis: they grow",
+        "headline: THEY GROW",
+        "succeeded, 90 tokens",
+    ] == run("sequential", dify)
+    (asked,) = dify.log().of("analysis")
+    assert "### research\nfacts on the market for solar pumps" in asked.query
+
+
+def test_who_is_late_is_left_out_and_named(dify: StandIn) -> None:
+    said = run("parallel", dify)
+
+    assert ["### market", "it grows", "", "### rivals", "two of them", "without slow: timed_out", "partial"] == said[
+        -7:
+    ]
+    assert any("slow" in line for line in said[:-7])
+
+
+def test_what_was_said_last_is_kept_and_the_breaker_spares_the_app(dify: StandIn) -> None:
+    said = run("resilient", dify)
+
+    assert "copper: advice by: copper at 9" == said[0]
+    assert ["copper: advice by: copper at 9 (kept, for it is failed)"] * 2 == said[1:3]
+    assert "copper: advice by: copper at 9 (kept, for it is refused)" == said[3]
+    assert "tin: prices failed: LookupError: nothing was kept on tin" == said[4]
+    # One good call, and three failures; after those nobody asks any more.
+    assert 4 == len(dify.log().of("prices"))
+
+
+def test_the_order_has_levels_and_a_circle_is_refused(dify: StandIn) -> None:
+    assert [
+        "level 1: names, market",
+        "level 2: rivals",
+        "level 3: report",
+        "in order: names → market → rivals → report",
+    ] == run("order", dify)[:4]
+    assert "A circle: hen waits for egg, egg waits for hen." in run("order", dify)[4]
+
+
+def test_variables_are_resolved_and_what_is_not_there_is_named(dify: StandIn) -> None:
+    said = run("variables", dify)
+
+    assert [
+        "Q3 of ACME: It grew.",
+        "panels and Too dear.",
+        "{'years': [2023, 2024], 'size': 4.1}",
+    ] == said[:3]
+    assert "Did you mean 'market'?" in said[3]
+    assert "market has no output 'price'. There are: text, report, summary" in said[4]
+
+
+def test_the_trace_goes_through_every_call_and_comes_out_again(dify: StandIn) -> None:
+    dify.reset()
+    trace = "0af7651916cd43dd8448eb211c80319c"
+
+    assert ["written of: solar pumps", f"X-Trace-Id: {trace}"] == run("tracing", dify)
+    calls = dify.log().calls
+    assert {"market", "rivals", "writer"} == {call.app for call in calls}
+    assert {trace} == {call.headers["x-trace-id"] for call in calls}
+    assert {trace} == {call.headers["traceparent"].split("-")[1] for call in calls}
+    assert len(calls) == len({call.headers["traceparent"] for call in calls})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_tells_the_code_as_it_is(name: str) -> None:
+    """Without its first line, which the page says in its own words."""
+    source = (FOLDER / f"{name}.py").read_text(encoding="utf-8").partition('"""\n\n')[2]
+    section = PAGE.partition(f"examples/python/{name}.py")[2].partition("\n## ")[0]
+    (code,) = re.findall(r"^```python\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+
+    assert source == code
+
+
+def test_every_option_is_in_the_table() -> None:
+    page = (ROOT / "docs/team.md").read_text(encoding="utf-8")
+    table = page.partition("## Every option")[2].partition("\n## ")[0]
+    told = {
+        name
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+
+    assert set(RunOptions.__annotations__) == told
+
+
+def test_every_example_has_a_test() -> None:
+    tested = set(re.findall(r'run\("(\w+)", dify\)', Path(__file__).read_text(encoding="utf-8")))
+
+    assert set(NAMES) == tested
