@@ -9,7 +9,8 @@ from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+
+from sidecar.store.targets import read_target
 
 __all__ = ["BadSettingError", "Durability", "Settings"]
 
@@ -42,12 +43,7 @@ def _folder(raw: str) -> Path:
 
 
 def _redis_url(raw: str) -> str:
-    parts = urlsplit(raw)
-    if parts.scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError("Write redis://host:6379/0, rediss://host:6379/0 (TLS) or unix:///path/to/socket.")
-    if not (parts.path if parts.scheme == "unix" else parts.hostname):
-        raise ValueError("It names no server: write redis://host:6379/0 or unix:///path/to/socket.")
-    return raw
+    return read_target(raw).url
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:

@@ -8,17 +8,21 @@ from typing import Any, Protocol, cast
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import (
+    ClusterError,
     OutOfMemoryError,
     ReadOnlyError,
-    RedisError,
+    RedisClusterException,
     ResponseError,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from sidecar.errors import StoreUnavailable
+from sidecar.store.cluster import Cluster
+from sidecar.store.targets import read_target
 
 __all__ = ["Client", "connect", "store_errors"]
 
@@ -131,18 +135,32 @@ def connect(url: str) -> Client:
     """Return a client for *url*, which connects when it is first used.
 
     It never sends a command twice: redis-py's own retries would apply a script again whose answer was lost.
+
+    Raises:
+        BadTargetError: *url* names no store.
+
     """
-    return cast(
-        Client,
-        _Redis.from_url(
-            url,
-            decode_responses=True,
-            protocol=2,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=ANSWER_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        ),
+    target = read_target(url)
+    patience: dict[str, Any] = {
+        "decode_responses": True,
+        "protocol": 2,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_timeout": ANSWER_TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if target.kind == "one":
+        return cast(Client, _Redis.from_url(url, **patience))
+    known = {"username": target.username, "password": target.password, "ssl": target.tls}
+    if target.kind == "cluster":
+        return cast(Client, Cluster(target.hosts, {**known, **patience}))
+    sentinels = Sentinel(  # type: ignore[no-untyped-call] # redis-py's
+        target.hosts,
+        sentinel_kwargs={"password": target.sentinel_password, "ssl": target.tls, **patience},
+        db=target.database,
+        **known,
+        **patience,
     )
+    return cast(Client, sentinels.master_for(target.service, redis_class=_Redis))  # type: ignore[no-untyped-call] # redis-py's
 
 
 @contextmanager
@@ -150,7 +168,14 @@ def store_errors() -> Iterator[None]:
     """Turn what Redis raises when it is away into `StoreUnavailable`; faults of ours pass through."""
     try:
         yield
-    except (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OutOfMemoryError) as error:
+    except (
+        RedisConnectionError,
+        RedisTimeoutError,
+        ReadOnlyError,
+        OutOfMemoryError,
+        RedisClusterException,
+        ClusterError,
+    ) as error:
         raise _unavailable(error) from error
     except ResponseError as error:
         if not str(error).startswith(AWAY):
@@ -158,13 +183,13 @@ def store_errors() -> Iterator[None]:
         raise _unavailable(error) from error
 
 
-_REFUSED: dict[type[RedisError], str] = {
+_REFUSED: dict[type[Exception], str] = {
     OutOfMemoryError: "The store's memory is full, so nothing can be written. Give it more (maxmemory).",
     ReadOnlyError: "The store is a replica, which can't be written to. Give the sidecar the primary's URL.",
 }
 
 
-def _unavailable(error: RedisError) -> StoreUnavailable:
+def _unavailable(error: Exception) -> StoreUnavailable:
     if type(error) in _REFUSED:
         return StoreUnavailable(_REFUSED[type(error)])
     kind = type(error).__name__.removesuffix("Error")

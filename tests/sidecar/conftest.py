@@ -23,8 +23,6 @@ from tests.sidecar import servers
 
 OTHER = {"redis6": servers.redis6, "cluster": servers.cluster}.get(os.environ.get(servers.VARIABLE, ""))
 """Another server than the embedded one, where the environment asks for it."""
-if OTHER is servers.cluster:
-    servers.use_cluster_clients()
 
 
 @pytest.fixture(scope="session")

