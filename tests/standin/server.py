@@ -1,10 +1,8 @@
 """The stand-in's routes, and the life of one call from the key to the last byte."""
 
-import asyncio
 import contextlib
 import json
 import re
-import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Literal
 
@@ -36,8 +34,6 @@ class Server:
         self.log = CallLog()
         self.apps: dict[str, App] = {}
         self.runs: dict[str, Run] = {}
-        self.transports: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
-        """Of the connections there are, to be cut at the end."""
         self._draws: dict[str, Iterator[Failure | None]] = {}
         self._conversations: dict[str, Conversation] = {}
         self._active: dict[str, int] = {}

@@ -74,7 +74,6 @@ async def serve(server: Server, port: int = 0) -> tuple[asyncio.Server, int]:
     limit = asyncio.Semaphore(server.config.connections) if server.config.connections else contextlib.nullcontext()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server.transports.add(writer.transport)
         try:
             async with limit:
                 await _converse(server, Wire(reader, writer, server.config.version))
@@ -137,17 +136,17 @@ class _Thread:
         self._loop.close()
 
     async def _shut(self) -> None:
+        # Whoever was accepted this instant has a task that never ran: on a closed listener it would leave its socket open.
+        for listening in self._listener.sockets:
+            self._loop.remove_reader(listening)
+        await asyncio.sleep(0)
         self._listener.close()
-        # A connection that was accepted this instant has a task that never ran; cancelled now, it would leave its socket.
-        await asyncio.sleep(0)
-        running = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        for transport in list(self._server.transports):
-            transport.abort()  # One that still has something to send to a client that has gone would stay open.
-        # Closed transports say goodbye in the next round of the loop.
-        await asyncio.sleep(0)
+        while running := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            # Closed transports say goodbye in the next round of the loop.
+            await asyncio.sleep(0)
 
     def _do[T](self, action: Callable[[], T]) -> T:
         async def act() -> T:
