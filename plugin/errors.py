@@ -25,6 +25,7 @@ __all__ = [
     "SidecarUnavailable",
     "StepFailed",
     "UnknownAgent",
+    "UnknownBudget",
     "in_words",
     "without_keys",
 ]
@@ -57,6 +58,10 @@ class UnknownAgent(BadPlan):
     """An agent is named that no credential knows."""
 
 
+class UnknownBudget(EnsembleError):  # noqa: N818
+    """A run shall be charged to a named budget that nobody defined."""
+
+
 class SidecarUnavailable(LedgerUnavailable, EnsembleError):  # noqa: N818
     """The sidecar does not answer, or not in a language this plugin understands."""
 
@@ -68,10 +73,11 @@ class SidecarNeeded(EnsembleError):  # noqa: N818
 class SidecarRefused(EnsembleError):  # noqa: N818
     """The sidecar answered, and said no to the request itself."""
 
-    def __init__(self, message: str, code: ProblemCode | None = None) -> None:
-        """Say what it said; *code* is its word for it."""
+    def __init__(self, message: str, code: ProblemCode | None = None, fields: tuple[str, ...] = ()) -> None:
+        """Say what it said; *code* is its word for it, *fields* are those of the request it blamed."""
         super().__init__(message)
         self.code = code
+        self.fields = fields
 
 
 class NoAgentSucceeded(EnsembleError):  # noqa: N818

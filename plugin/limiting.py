@@ -32,6 +32,7 @@ class Allowance:
     max_parallel: int
     timeout_s: float
     budget: Budget
+    priority: int
     warnings: tuple[str, ...]
 
 
@@ -50,6 +51,7 @@ def allowance(asked: Limits, ceilings: Ceilings) -> Allowance:
         max_parallel=default if asked.max_parallel is None else allowed.max_parallel or default,
         timeout_s=allowed.timeout_s or RUN_TIMEOUT_S,
         budget=Budget(tokens=allowed.max_tokens, calls=allowed.max_calls, seconds=allowed.max_seconds),
+        priority=allowed.priority or 0,
         warnings=tuple(_lowered(asked, allowed)),
     )
 

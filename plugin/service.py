@@ -20,9 +20,10 @@ from plugin.adapters.fallback import FallbackLedger
 from plugin.adapters.greenlets import GreenletRunner
 from plugin.adapters.pools import POOLS, Pools
 from plugin.casting import Caller, cast
+from plugin.charging import charged, going_on, unknown_budget
 from plugin.credentials import Credentials, read_credentials
 from plugin.describing import with_descriptions
-from plugin.errors import BadPlan, UnknownAgent, in_words
+from plugin.errors import BadPlan, SidecarRefused, UnknownAgent, in_words
 from plugin.limiting import allowance
 from plugin.parameters import OrchestratorParameters, read_parameters
 from plugin.routing import notes, prepared, told
@@ -58,20 +59,24 @@ def orchestrate(
 
 
 def conduct(
-    request: RunRequest, credentials: Credentials, pools: Pools, *, fail_open: bool = True
+    request: RunRequest, credentials: Credentials, pools: Pools, *, fail_open: bool | None = None
 ) -> Generator[Event, None, Report]:
     """Run *request* in this process, yielding what happens; what the ledger has to say is among the report's warnings.
+
+    Where *fail_open* is None, a run goes on without the sidecar unless it is charged to named budgets.
 
     Raises:
         EnsembleError: the sidecar refuses to take part, or is away and not *fail_open*.
         EngineError: another call with the same run_key has the run.
 
     """
-    ledger = ledger_for(credentials, pools, fail_open=fail_open)
+    ledger = ledger_for(credentials, pools, fail_open=going_on(request.budgets, asked=fail_open))
     try:
         report = yield from run(
             request, ledger=ledger, runner=GreenletRunner(), context=context_for(credentials, pools)
         )
+    except SidecarRefused as error:
+        raise unknown_budget(error, request.budgets) or error from None
     finally:
         if isinstance(ledger, FallbackLedger):
             ledger.leave()
@@ -98,6 +103,7 @@ def _requested(
 ) -> tuple[RunRequest, Routed | None]:
     """Return the request, and how its steps are chosen where the plan's pattern is *routing*."""
     plan = _plan(parameters, credentials)
+    budgets = charged(parameters.budgets, plan.budgets, credentials)
     chosen = None
     if plan.routing is None:
         agents = cast(plan, credentials, caller, pools)
@@ -129,6 +135,8 @@ def _requested(
         max_parallel=allowed.max_parallel,
         host_parallel=credentials.ceilings.host_parallel,
         limits=allowed.budget,
+        budgets=budgets,
+        priority=allowed.priority,
         fail_fast=parameters.fail_fast or plan.on_failure == "fail_fast",
         warnings=(*allowed.warnings, *(() if credentials.sidecar else (LOCAL_MODE,))),
     )

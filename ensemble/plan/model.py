@@ -138,6 +138,8 @@ class Limits:
     max_calls: int | None = None
     max_seconds: int | None = None
     """Agents' time, summed over all attempts."""
+    priority: int | None = None
+    """Where its calls stand in the line for slots; higher ones come earlier."""
 
     def lowered(self, by: Limits) -> Limits:
         """Return the lower of both, limit by limit."""
@@ -147,6 +149,7 @@ class Limits:
             max_tokens=_lower(self.max_tokens, by.max_tokens),
             max_calls=_lower(self.max_calls, by.max_calls),
             max_seconds=_lower(self.max_seconds, by.max_seconds),
+            priority=_lower(self.priority, by.priority),
         )
 
 
@@ -179,6 +182,8 @@ class Plan:
     """The step that makes one answer of all others'."""
     pattern: str = "dag"
     limits: Limits = Limits()
+    budgets: tuple[str, ...] = ()
+    """Named budgets that every attempt is charged to as well."""
     on_failure: OnFailure | None = None
     """None where the plan does not say."""
     defaults: Defaults = Defaults()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ensemble.plan.bounds import bounded, unreadable
+from ensemble.plan.budgetfields import read_budgets
 from ensemble.plan.cycles import find_cycles, in_words
 from ensemble.plan.declarations import Named, named_agents, parse_agents, read_agents, read_settings, read_tools
 from ensemble.plan.faults import Faults, folded, shortened
@@ -137,6 +138,7 @@ class _Reader:
             synthesizer=answering,
             pattern=chosen,
             limits=self._limits(),
+            budgets=read_budgets(root.take("budgets"), "budgets", self.faults),
             on_failure=_on_failure(root),
             defaults=self._defaults(),
             warnings=tuple(self.warnings),
@@ -283,4 +285,5 @@ def _limits_of(fields: Fields) -> Limits:
         max_tokens=fields.whole("max_tokens", 1, MAX_TOKENS),
         max_calls=fields.whole("max_calls", 1, MAX_TOKENS),
         max_seconds=fields.whole("max_seconds", 1, MAX_TOKENS),
+        priority=fields.whole("priority", -9, 9),
     )
