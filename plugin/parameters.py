@@ -15,10 +15,12 @@ from typing import Any
 
 from ensemble.agents.files import as_file, is_file
 from ensemble.contract.base import TRACE_ID_PATTERN
+from ensemble.contract.budgets import Money
 from ensemble.contract.problems import Fault
 from ensemble.plan.budgetfields import read_budgets
 from ensemble.plan.faults import Faults, PlanError
 from ensemble.plan.model import Limits
+from ensemble.plan.moneyfields import read_money
 from ensemble.plan.source import parse_text
 from plugin.credentials import ON_SIDECAR_LOSS
 from plugin.errors import BadParameters, in_words
@@ -37,6 +39,7 @@ LIMITS = {
     "max_tokens": 10**12,
     "max_calls": 10**9,
     "max_seconds": 10**9,
+    "max_money": 9_000_000,
     "priority": 9,
 }
 """Every name the parameter *limits* may hold, and the highest number that means something."""
@@ -50,7 +53,7 @@ MOST_FILES = 100
 _RUN_KEY_CHARS = 256
 _ON_FAILURE = ("best_effort", "fail_fast")
 _TRACE_ID = re.compile(TRACE_ID_PATTERN)
-_PAIR = re.compile(r"\s*[\"']?(\w+)[\"']?\s*[:=]\s*[\"']?([^\"'\s]+)[\"']?\s*")
+_PAIR = re.compile(r"\s*[\"']?(\w+)[\"']?\s*[:=]\s*[\"']?([^\"'\s]+(?:\s+[A-Za-z]{3,8})?)[\"']?\s*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,9 +226,16 @@ class Reader:
             self.blame("limits", "can't be read.", "Write it like max_parallel: 4, timeout: 300, max_tokens: 50000.")
             return Limits()
         given = {str(name): each for name, each in found.items() if each not in (None, "")}
+        money = self._money(given.pop("max_money", None))
         numbers = {name: self._number(name, each) for name, each in given.items() if self._is_limit(name)}
         numbers["timeout_s"] = numbers.pop("timeout", None)
-        return Limits(**numbers)
+        return Limits(**numbers, max_money=money)
+
+    def _money(self, value: Any) -> Money | None:
+        found = Faults()
+        money = read_money(value, "limits.max_money", found)
+        self.faults.extend(found.found)
+        return money
 
     def _is_limit(self, name: str) -> bool:
         if name not in LIMITS:

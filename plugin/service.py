@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ensemble.contract.problems import Fault
 from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.events import Event, Report
 from ensemble.engine.ports import Context, Ledger
@@ -13,6 +14,7 @@ from ensemble.engine.request import RunRequest
 from ensemble.engine.run import run
 from ensemble.plan.faults import PlanError
 from ensemble.plan.model import Plan
+from ensemble.plan.moneyfields import written
 from ensemble.plan.reading import read_plan
 from ensemble.routing.team import Routed
 from plugin.adapters.context import SidecarContext
@@ -23,7 +25,7 @@ from plugin.casting import Caller, cast
 from plugin.charging import charged, going_on, unknown_budget
 from plugin.credentials import Credentials, read_credentials
 from plugin.describing import with_descriptions
-from plugin.errors import BadPlan, SidecarRefused, UnknownAgent, in_words
+from plugin.errors import BadParameters, BadPlan, SidecarRefused, UnknownAgent, in_words
 from plugin.limiting import allowance
 from plugin.parameters import OrchestratorParameters, read_parameters
 from plugin.routing import notes, prepared, told
@@ -103,6 +105,7 @@ def _requested(
 ) -> tuple[RunRequest, Routed | None]:
     """Return the request, and how its steps are chosen where the plan's pattern is *routing*."""
     plan = _plan(parameters, credentials)
+    _one_currency(parameters, plan)
     budgets = charged(parameters.budgets, plan.budgets, credentials)
     chosen = None
     if plan.routing is None:
@@ -141,6 +144,15 @@ def _requested(
         warnings=(*allowed.warnings, *(() if credentials.sidecar else (LOCAL_MODE,))),
     )
     return request, chosen
+
+
+def _one_currency(parameters: OrchestratorParameters, plan: Plan) -> None:
+    """Raise BadParameters where tool and plan limit money in two currencies: neither is the lower one."""
+    one, other = parameters.limits.max_money, plan.limits.max_money
+    if one and other and one.currency != other.currency:
+        problem = f"{written(one)} can't be compared with the plan's {written(other)}."
+        fault = Fault(field="limits.max_money", problem=problem, fix="Write both in one currency, or only one of them.")
+        raise BadParameters(in_words([fault]))
 
 
 def _plan(parameters: OrchestratorParameters, credentials: Credentials) -> Plan:

@@ -17,6 +17,7 @@ from ensemble.plan.groups import MAX_TIERS
 from ensemble.plan.inside import depth_of, size_of
 from ensemble.plan.lookup import Declaration, Directory
 from ensemble.plan.model import Defaults, Limits, OnFailure, Plan, Step
+from ensemble.plan.moneyfields import read_money
 from ensemble.plan.routes import Routing, read_routing
 from ensemble.plan.source import parse_text
 from ensemble.plan.stepfields import RawStep, raw_nodes, raw_steps, read_step
@@ -257,8 +258,11 @@ class _Reader:
     def _limits(self) -> Limits:
         """Read ``limits``; each may stand at the top of the plan as well."""
         inner = Fields(self.root.take("limits"), "limits", self.faults)
-        low, high = _limits_of(inner), _limits_of(self.root)
+        low, high = _limits_of(inner, self.faults), _limits_of(self.root, self.faults)
         inner.close()
+        if low.max_money and high.max_money and low.max_money.currency != high.max_money.currency:
+            fix = "Write it once, or twice in one currency."
+            self.faults.add("max_money", "It is in another currency than limits.max_money.", fix)
         return low.lowered(high)
 
     def _defaults(self) -> Defaults:
@@ -278,12 +282,13 @@ def _on_failure(fields: Fields) -> OnFailure | None:
             return None
 
 
-def _limits_of(fields: Fields) -> Limits:
+def _limits_of(fields: Fields, faults: Faults) -> Limits:
     return Limits(
         max_parallel=fields.whole("max_parallel", 1, MAX_PARALLEL),
         timeout_s=fields.seconds("timeout"),
         max_tokens=fields.whole("max_tokens", 1, MAX_TOKENS),
         max_calls=fields.whole("max_calls", 1, MAX_TOKENS),
         max_seconds=fields.whole("max_seconds", 1, MAX_TOKENS),
+        max_money=read_money(fields.take("max_money"), fields.at("max_money"), faults),
         priority=fields.whole("priority", -9, 9),
     )

@@ -134,3 +134,26 @@ def test_a_run_that_goes_on_is_handed_in_with_its_budgets() -> None:
 def test_the_forms_default_is_nobodys_choice(*, word: str, fail_open: bool | None) -> None:
     """Dify fills it in."""
     assert read_parameters({"task": "x", "on_sidecar_loss": word}).fail_open is fail_open
+
+
+def test_money_is_lowered_to_the_ceiling_and_never_converted() -> None:
+    """Of two currencies the operator's counts alone; both are said."""
+    saved = SIDECAR | {"max_money": "1.5 EUR"}
+    lowered = request(saved, agents="market", limits="max_money: 2.50 EUR, timeout: 60")
+    other = request(saved, agents="market", limits={"max_money": {"amount": "1", "currency": "USD"}})
+    less = request(saved, agents="market", limits="max_money: 1 EUR")
+
+    assert [str(each.limits.money and each.limits.money.amount) for each in (lowered, other, less)] == [
+        "1.5",
+        "1.5",
+        "1",
+    ]
+    assert "max_money was lowered from 2.50 EUR to 1.5 EUR" in lowered.warnings[0]
+    assert "1 USD can't be compared" in other.warnings[0]
+    assert less.warnings == ()
+
+
+def test_tool_and_plan_in_two_currencies_are_refused() -> None:
+    """Neither is the lower one."""
+    with pytest.raises(BadParameters, match=r"limits\.max_money: 1 USD can't be compared with the plan's 2 EUR"):
+        request(SIDECAR, plan={"steps": [{"id": "market"}], "max_money": "2 EUR"}, limits="max_money: 1 USD")

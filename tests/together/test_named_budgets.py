@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from ensemble.contract.budgets import BudgetDefinition, BudgetParams, Limits
 from plugin.adapters.sidecar import SidecarLedger
 from plugin.adapters.wire import connections
-from tests.standin.apps import App, Variable
+from tests.standin.apps import App, Usage, Variable
 from tests.standin.invocation import Result
 from tests.standin.parameters import variable
 from tests.standin.world import World, world
@@ -116,3 +117,21 @@ def test_in_local_mode_a_budget_is_refused(own: World) -> None:
     assert result.error is not None
     assert result.error.error_type == "SidecarNeeded"
     assert calls(own) == 0
+
+
+@pytest.mark.timeout(60)
+def test_a_run_is_refused_what_its_money_does_not_pay() -> None:
+    """A chat app tells what it cost."""
+    app = App(
+        name="market", answer="fine", usage=Usage(prompt_tokens=900, completion_tokens=100, total_price=Decimal("2.00"))
+    )
+    with world(app) as scene:
+        plan = {
+            "steps": [{"id": "one", "agent": "market"}, {"id": "two", "agent": "market", "depends_on": "one"}],
+            "limits": {"max_money": "1.50 USD"},
+        }
+        result = scene.orchestrate("work", plan=plan).result()
+
+        assert result.error is None
+        assert [each["status"] for each in result.variables["results"]] == ["succeeded", "refused"]
+        assert calls(scene) == 1

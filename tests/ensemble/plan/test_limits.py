@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ensemble.contract.budgets import Money
 from ensemble.plan.budgetfields import read_budgets
 from ensemble.plan.faults import Faults, PlanError
 from ensemble.plan.model import Limits, Plan
@@ -22,6 +24,8 @@ LIMITS = st.builds(
     max_tokens=NUMBER,
     max_calls=NUMBER,
     max_seconds=NUMBER,
+    max_money=st.none()
+    | st.decimals("0.000000001", 9, places=9).map(lambda amount: Money(amount=amount, currency="EUR")),
     priority=st.none() | st.integers(-9, 9),
 )
 
@@ -39,7 +43,7 @@ def test_limits_only_ever_lower(one: Limits, other: Limits) -> None:
     assert lowered == other.lowered(one) == lowered.lowered(one)
     for each in fields(Limits):
         said = [getattr(limits, each.name) for limits in (one, other) if getattr(limits, each.name) is not None]
-        assert getattr(lowered, each.name) == min(said, default=None)
+        assert getattr(lowered, each.name) == min(said, key=lambda value: getattr(value, "amount", value), default=None)
 
 
 def test_priority_stands_in_limits_or_at_the_top() -> None:
@@ -94,3 +98,24 @@ def test_anything_is_read_as_names_or_blamed(value: Any) -> None:
 
     assert len(names) == len(set(names)) <= 16
     assert all(name == name.strip() and 0 < len(name) <= 128 for name in names)
+
+
+@pytest.mark.parametrize("amount", ["2.50 USD", "2.50usd", {"amount": "2.50", "currency": "USD"}])
+def test_money_is_read_exactly(amount: Any) -> None:
+    """As text or as a map."""
+    assert plan(limits={"max_money": amount}).limits.max_money == Money(amount=Decimal("2.50"), currency="USD")
+
+
+@pytest.mark.parametrize("wrong", [2.5, "2.50", "0 USD", "-1 USD", "1e3 USD", "9000001 USD", {"amount": 1}, ["1 USD"]])
+def test_what_is_no_money_is_named(wrong: Any) -> None:
+    """An amount without a currency is none."""
+    with pytest.raises(PlanError) as refused:
+        plan(max_money=wrong)
+
+    assert [fault.field for fault in refused.value.faults] == ["max_money"]
+
+
+def test_two_currencies_in_one_plan_are_a_fault() -> None:
+    """Neither is the lower one."""
+    with pytest.raises(PlanError, match="another currency"):
+        plan(max_money="1 USD", limits={"max_money": "1 EUR"})
