@@ -26,7 +26,7 @@ __all__ = ["AGGREGATOR_PARAMETERS", "AggregatorParameters", "Strategy", "read_ag
 
 AGGREGATOR_PARAMETERS = (
     "strategy", "results", "run_id", "task", "agent", "vote_on", "weights", "conflicts", "compression", "order",
-    "max_tokens", "max_tokens_each", "limits", "run_key", "trace_id", "parent",
+    "max_tokens", "max_tokens_each", "limits", "budgets", "run_key", "trace_id", "parent",
 )  # fmt: skip
 """Every parameter the aggregator reads."""
 
@@ -65,6 +65,7 @@ class AggregatorParameters:
     max_tokens_each: int
     limits: Limits
     """What asking the agent may take."""
+    budgets: tuple[str, ...]
     run_key: str | None
     trace_id: str
     parent: str = field(default="", repr=False)
@@ -101,6 +102,7 @@ def read_aggregator_parameters(raw: Mapping[str, Any]) -> AggregatorParameters:
         max_tokens=_tokens(reader, "max_tokens", LIMIT_TOKENS),
         max_tokens_each=_tokens(reader, "max_tokens_each", EACH_TOKENS),
         limits=reader.limits(),
+        budgets=reader.budgets(),
         run_key=reader.run_key(),
         trace_id=reader.trace_id(),
         parent=reader.text("parent") or "",

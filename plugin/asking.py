@@ -15,6 +15,7 @@ from ensemble.plan.reading import read_plan
 from plugin.adapters.pools import Pools
 from plugin.aggregator_parameters import AggregatorParameters
 from plugin.casting import Caller, cast
+from plugin.charging import charged
 from plugin.credentials import Credentials
 from plugin.errors import UnknownAgent, in_words
 from plugin.limiting import allowance
@@ -79,6 +80,8 @@ def ask_agent(
         max_parallel=1,
         host_parallel=credentials.ceilings.host_parallel,
         limits=allowed.budget,
+        budgets=charged(read.budgets, (), credentials),
+        priority=allowed.priority,
         warnings=(*allowed.warnings, *(() if credentials.sidecar else (LOCAL_MODE,))),
     )
     return Asked(report=(yield from conduct(request, credentials, pools)))

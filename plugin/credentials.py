@@ -9,7 +9,10 @@ from typing import Any
 
 from ensemble.agents.identity import BaseUrlError, normalise_base_url
 from ensemble.client.addresses import BadAddress, sidecar_base
+from ensemble.contract.budgets import Money
 from ensemble.contract.problems import Fault
+from ensemble.plan.faults import Faults
+from ensemble.plan.moneyfields import read_money
 from plugin.app_keys import LOOKS_LIKE_A_KEY, AppKey, read_app_keys
 from plugin.errors import BadCredentials, in_words
 
@@ -33,7 +36,7 @@ _CEILINGS = {
 ON_SIDECAR_LOSS = ("fail_open", "fail_closed")
 """What becomes of a run whose sidecar is away: it goes on in the plugin's own process, or it fails."""
 
-FIELDS = ("sidecar_url", "sidecar_token", "on_sidecar_loss", "dify_base_url", "app_keys", *_CEILINGS)
+FIELDS = ("sidecar_url", "sidecar_token", "on_sidecar_loss", "dify_base_url", "app_keys", *_CEILINGS, "max_money")
 """Every credential this plugin reads."""
 
 
@@ -54,6 +57,7 @@ class Ceilings:
     max_calls: int | None = None
     max_tokens: int | None = None
     max_seconds: int | None = None
+    max_money: Money | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +151,10 @@ def _ceilings(texts: Mapping[str, str], faults: list[Fault]) -> Ceilings:
             found[name] = number
         elif text:
             faults.append(_fault(label, "is not a number it can be.", f"Write a whole number from 1 to {most:,}."))
-    return Ceilings(**found)
+    wrong = Faults()
+    money = read_money(texts["max_money"], "Money per run", wrong)
+    faults.extend(wrong.found)
+    return Ceilings(**found, max_money=money)
 
 
 def _fault(field_name: str, problem: str, fix: str) -> Fault:

@@ -28,6 +28,7 @@ __all__ = [
     "SidecarUnavailable",
     "StepFailed",
     "UnknownAgent",
+    "UnknownBudget",
     "in_words",
     "without_keys",
 ]
@@ -43,6 +44,10 @@ class BadPlan(EnsembleError):  # noqa: N818
 
 class UnknownAgent(BadPlan):
     """An agent is named that no credential knows."""
+
+
+class UnknownBudget(EnsembleError):  # noqa: N818
+    """A run shall be charged to a named budget that nobody defined."""
 
 
 class SidecarNeeded(EnsembleError):  # noqa: N818

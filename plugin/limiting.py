@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ensemble.contract.budgets import Limits as Budget
 from ensemble.engine.request import RUN_TIMEOUT_S
 from ensemble.plan.model import Limits
+from ensemble.plan.moneyfields import written
 from plugin.credentials import Ceilings
 
 __all__ = ["MAX_PARALLEL", "Allowance", "allowance"]
@@ -32,6 +33,7 @@ class Allowance:
     max_parallel: int
     timeout_s: float
     budget: Budget
+    priority: int
     warnings: tuple[str, ...]
 
 
@@ -43,13 +45,17 @@ def allowance(asked: Limits, ceilings: Ceilings) -> Allowance:
         max_tokens=ceilings.max_tokens,
         max_calls=ceilings.max_calls,
         max_seconds=ceilings.max_seconds,
+        max_money=ceilings.max_money,
     )
     allowed = asked.lowered(most)
     default = min(MAX_PARALLEL, ceilings.max_parallel or MAX_PARALLEL)
     return Allowance(
         max_parallel=default if asked.max_parallel is None else allowed.max_parallel or default,
         timeout_s=allowed.timeout_s or RUN_TIMEOUT_S,
-        budget=Budget(tokens=allowed.max_tokens, calls=allowed.max_calls, seconds=allowed.max_seconds),
+        budget=Budget(
+            tokens=allowed.max_tokens, calls=allowed.max_calls, seconds=allowed.max_seconds, money=allowed.max_money
+        ),
+        priority=allowed.priority or 0,
         warnings=tuple(_lowered(asked, allowed)),
     )
 
@@ -62,4 +68,12 @@ def _lowered(asked: Limits, allowed: Limits) -> list[str]:
         if wanted is not None and given < wanted:
             whose = "a tool call's time in Dify" if field == "timeout_s" else "the ceiling in the plugin's credentials"
             lines.append(f"{name} was lowered from {wanted:g} to {given:g}, {whose}.")
+    money, ceiling = asked.max_money, allowed.max_money
+    if money and ceiling and money != ceiling:
+        lines.append(
+            f"max_money was lowered from {written(money)} to {written(ceiling)}, the ceiling in the plugin's credentials."
+            if money.currency == ceiling.currency
+            else f"max_money: {written(money)} can't be compared with the ceiling in the plugin's credentials, "
+            f"{written(ceiling)}, which counts alone."
+        )
     return lines

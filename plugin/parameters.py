@@ -7,6 +7,7 @@ variable keeps its type; what is unset is absent, None or "". A model that calls
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,30 +15,45 @@ from typing import Any
 
 from ensemble.agents.files import as_file, is_file
 from ensemble.contract.base import TRACE_ID_PATTERN
+from ensemble.contract.budgets import Money
 from ensemble.contract.problems import Fault
+from ensemble.plan.budgetfields import read_budgets
 from ensemble.plan.faults import Faults, PlanError
 from ensemble.plan.model import Limits
+from ensemble.plan.moneyfields import read_money
 from ensemble.plan.source import parse_text
 from plugin.credentials import ON_SIDECAR_LOSS
 from plugin.errors import BadParameters, in_words
 
-__all__ = ["LIMITS", "PARAMETERS", "OrchestratorParameters", "Reader", "read_parameters"]
+__all__ = ["ALWAYS_OPEN", "LIMITS", "PARAMETERS", "OrchestratorParameters", "Reader", "read_parameters"]
 
 PARAMETERS = (
-    "task", "pattern", "agents", "plan", "inputs", "synthesizer", "run_key", "trace_id", "limits", "on_failure",
+    "task", "pattern", "agents", "plan", "inputs", "synthesizer", "run_key", "trace_id", "limits", "budgets", "on_failure",
     "on_sidecar_loss", "files", "parent",
 )  # fmt: skip
 """Every parameter the orchestrator reads."""
 
-LIMITS = {"max_parallel": 1000, "timeout": 86_400, "max_tokens": 10**12, "max_calls": 10**9, "max_seconds": 10**9}
+LIMITS = {
+    "max_parallel": 1000,
+    "timeout": 86_400,
+    "max_tokens": 10**12,
+    "max_calls": 10**9,
+    "max_seconds": 10**9,
+    "max_money": 9_000_000,
+    "priority": 9,
+}
 """Every name the parameter *limits* may hold, and the highest number that means something."""
+ALWAYS_OPEN = "fail_open_always"
+"""The choice of *on_sidecar_loss* by which also a run that is charged to named budgets goes on."""
+_LOWEST = {"priority": -9}
+"""The lowest number where it is not just above 0."""
 
 MAX_TEXT_CHARS = 1_000_000
 MOST_FILES = 100
 _RUN_KEY_CHARS = 256
 _ON_FAILURE = ("best_effort", "fail_fast")
 _TRACE_ID = re.compile(TRACE_ID_PATTERN)
-_PAIR = re.compile(r"\s*[\"']?(\w+)[\"']?\s*[:=]\s*[\"']?([^\"'\s]+)[\"']?\s*")
+_PAIR = re.compile(r"\s*[\"']?(\w+)[\"']?\s*[:=]\s*[\"']?([^\"'\s]+(?:\s+[A-Za-z]{3,8})?)[\"']?\s*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +75,11 @@ class OrchestratorParameters:
     parent: str = field(default="", repr=False)
     """The token of the call this one is made in, as it came; empty where there is none."""
     limits: Limits = field(default_factory=Limits)
+    budgets: tuple[str, ...] = ()
+    """Named budgets the run is charged to."""
     fail_fast: bool = False
-    fail_open: bool = True
+    fail_open: bool | None = None
+    """None: unless it is charged to a named budget."""
 
 
 def read_parameters(raw: Mapping[str, Any]) -> OrchestratorParameters:
@@ -83,8 +102,9 @@ def read_parameters(raw: Mapping[str, Any]) -> OrchestratorParameters:
         trace_id=reader.trace_id(),
         parent=reader.text("parent") or "",
         limits=reader.limits(),
+        budgets=reader.budgets(),
         fail_fast=reader.choice("on_failure", _ON_FAILURE) == "fail_fast",
-        fail_open=reader.choice("on_sidecar_loss", ON_SIDECAR_LOSS) == "fail_open",
+        fail_open=reader.fail_open(),
     )
     if reader.faults:
         raise BadParameters(in_words(reader.faults))
@@ -177,6 +197,28 @@ class Reader:
             self.blame(name, f"knows no {choice[:64]!r}.", f"Write {' or '.join(words)}.")
         return choice
 
+    def fail_open(self) -> bool | None:
+        """Return whether the run goes on without its sidecar; None: unless it is charged to a named budget.
+
+        Dify fills in the form's default, so ``fail_open`` may be nobody's choice, and who means it has a word of his own.
+        """
+        word = self.choice("on_sidecar_loss", (*ON_SIDECAR_LOSS, ALWAYS_OPEN))
+        return {"fail_closed": False, ALWAYS_OPEN: True}.get(word)
+
+    def budgets(self) -> tuple[str, ...]:
+        """Return the names of budgets: a list, JSON or YAML of one, or names with commas."""
+        value = self.structure("budgets")
+        if isinstance(value, str) and value.startswith(("[", "- ")):
+            value = _parsed("budgets", value, self.faults)
+        found = Faults()
+        try:
+            names = read_budgets(list(value) if isinstance(value, tuple) else value, "budgets", found)
+        except PlanError as error:
+            self.faults.extend(error.faults)
+            return ()
+        self.faults.extend(found.found)
+        return names
+
     def limits(self) -> Limits:
         """Return the limits, each None where it is not given."""
         value = self.structure("limits")
@@ -187,9 +229,16 @@ class Reader:
             self.blame("limits", "can't be read.", "Write it like max_parallel: 4, timeout: 300, max_tokens: 50000.")
             return Limits()
         given = {str(name): each for name, each in found.items() if each not in (None, "")}
+        money = self._money(given.pop("max_money", None))
         numbers = {name: self._number(name, each) for name, each in given.items() if self._is_limit(name)}
         numbers["timeout_s"] = numbers.pop("timeout", None)
-        return Limits(**numbers)
+        return Limits(**numbers, max_money=money)
+
+    def _money(self, value: Any) -> Money | None:
+        found = Faults()
+        money = read_money(value, "limits.max_money", found)
+        self.faults.extend(found.found)
+        return money
 
     def _is_limit(self, name: str) -> bool:
         if name not in LIMITS:
@@ -199,12 +248,14 @@ class Reader:
     def _number(self, name: str, value: Any) -> Any:
         """Return the number behind *value*: whole, but for the timeout; None and a fault where there is none."""
         try:
-            number = float(value) if not isinstance(value, bool) else 0.0
+            number = float(value) if not isinstance(value, bool) else math.nan
         except (TypeError, ValueError, OverflowError):
-            number = 0.0
-        whole = name != "timeout"
-        if not 0 < number <= LIMITS[name] or (whole and number != int(number)):
-            fix = f"Write a {'whole number' * whole or 'number'} above 0, at most {LIMITS[name]:,}."
+            number = math.nan
+        whole, lowest = name != "timeout", _LOWEST.get(name)
+        enough = number > 0 if lowest is None else number >= lowest
+        if not (enough and number <= LIMITS[name]) or (whole and number != int(number)):
+            least = "above 0" if lowest is None else f"from {lowest}"
+            fix = f"Write a {'whole number' * whole or 'number'} {least}, at most {LIMITS[name]:,}."
             self.blame(f"limits.{name}", f"can't be {str(value)[:64]!r}.", fix)
             return None
         return int(number) if whole else number

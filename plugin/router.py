@@ -22,6 +22,7 @@ from ensemble.plan.texts import Texts
 from ensemble.routing.choices import Choice
 from plugin.adapters.pools import POOLS, Pools
 from plugin.casting import Caller
+from plugin.charging import charged
 from plugin.credentials import Credentials, read_credentials
 from plugin.errors import BadParameters, NoRouteChosen, in_words
 from plugin.failing import hard_failure
@@ -60,6 +61,7 @@ def route(
     """
     saved = read_credentials(credentials)
     read = read_router_parameters(parameters)
+    charged(read.budgets, (), saved)
     plan, routing = _plan(read, saved)
     made = prepared(plan, routing, task=read.query, inputs=read.inputs, credentials=saved, caller=caller, pools=pools)
     yield from told(made.routed)
@@ -128,6 +130,8 @@ def _run(
         max_parallel=allowed.max_parallel,
         host_parallel=credentials.ceilings.host_parallel,
         limits=allowed.budget,
+        budgets=read.budgets,
+        priority=allowed.priority,
         warnings=(*allowed.warnings, *local),
     )
     return (yield from conduct(request, credentials, pools))

@@ -20,7 +20,7 @@ __all__ = ["ROUTER_PARAMETERS", "RouterParameters", "read_router_parameters"]
 
 ROUTER_PARAMETERS = (
     "query", "routes", "strategy", "default_route", "model", "model_name", "embedding", "embedding_name", "classifier",
-    "call", "inputs", "limits", "run_key", "trace_id", "parent",
+    "call", "inputs", "limits", "budgets", "run_key", "trace_id", "parent",
 )  # fmt: skip
 """Every parameter the router reads."""
 
@@ -38,6 +38,7 @@ class RouterParameters:
     """Whether the chosen agent is called."""
     inputs: Mapping[str, Any]
     limits: Limits
+    budgets: tuple[str, ...]
     run_key: str | None
     trace_id: str
     parent: str = field(default="", repr=False)
@@ -72,6 +73,7 @@ def read_router_parameters(raw: Mapping[str, Any]) -> RouterParameters:
         call=(reader.text("call") or "").lower() in _YES,
         inputs=reader.inputs(),
         limits=reader.limits(),
+        budgets=reader.budgets(),
         run_key=reader.run_key(),
         trace_id=reader.trace_id(),
         parent=reader.text("parent") or "",

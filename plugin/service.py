@@ -16,15 +16,17 @@ from ensemble.engine.request import RunRequest
 from ensemble.engine.run import run
 from ensemble.plan.faults import PlanError
 from ensemble.plan.model import Plan
+from ensemble.plan.moneyfields import written
 from ensemble.plan.reading import read_plan
 from ensemble.routing.team import Routed
 from ensemble.rules.problems import Conflict
 from plugin.adapters.greenlets import GreenletRunner
 from plugin.adapters.pools import POOLS, Pools
 from plugin.casting import Caller, cast
+from plugin.charging import charged, going_on, unknown_budget
 from plugin.credentials import Credentials, read_credentials
 from plugin.describing import with_descriptions
-from plugin.errors import BadParameters, BadPlan, UnknownAgent, in_words
+from plugin.errors import BadParameters, BadPlan, SidecarRefused, UnknownAgent, in_words
 from plugin.limiting import allowance
 from plugin.lineage import caller_of, parent_of, sealed
 from plugin.parameters import OrchestratorParameters, read_parameters
@@ -61,16 +63,18 @@ def orchestrate(
 
 
 def conduct(
-    request: RunRequest, credentials: Credentials, pools: Pools, *, fail_open: bool = True
+    request: RunRequest, credentials: Credentials, pools: Pools, *, fail_open: bool | None = None
 ) -> Generator[Event, None, Report]:
     """Run *request* in this process, yielding what happens; what the ledger has to say is among the report's warnings.
+
+    Where *fail_open* is None, a run goes on without the sidecar unless it is charged to named budgets.
 
     Raises:
         EnsembleError: the sidecar refuses to take part, or is away and not *fail_open*.
         EngineError: another call with the same run_key has the run.
 
     """
-    ledger = ledger_for(credentials, pools, fail_open=fail_open)
+    ledger = ledger_for(credentials, pools, fail_open=going_on(request.budgets, asked=fail_open))
     request = sealed(request, credentials, ledger)
     try:
         report = yield from run(
@@ -78,6 +82,8 @@ def conduct(
         )
     except Conflict as error:  # of this process's own book; the sidecar's answer is in words already
         raise BadParameters(in_words([Fault(field=error.field, problem=f"{error.problem}.", fix=error.fix)])) from None
+    except SidecarRefused as error:
+        raise unknown_budget(error, request.budgets) or error from None
     finally:
         if isinstance(ledger, FallbackLedger):
             ledger.leave()
@@ -104,6 +110,8 @@ def _requested(
 ) -> tuple[RunRequest, Routed | None]:
     """Return the request, and how its steps are chosen where the plan's pattern is *routing*."""
     plan = _plan(parameters, credentials)
+    _one_currency(parameters, plan)
+    budgets = charged(parameters.budgets, plan.budgets, credentials)
     chosen = None
     if plan.routing is None:
         agents = cast(plan, credentials, caller, pools)
@@ -137,10 +145,21 @@ def _requested(
         max_parallel=allowed.max_parallel,
         host_parallel=credentials.ceilings.host_parallel,
         limits=allowed.budget,
+        budgets=budgets,
+        priority=allowed.priority,
         fail_fast=parameters.fail_fast or plan.on_failure == "fail_fast",
         warnings=(*allowed.warnings, *(() if credentials.sidecar else (LOCAL_MODE,))),
     )
     return request, chosen
+
+
+def _one_currency(parameters: OrchestratorParameters, plan: Plan) -> None:
+    """Raise BadParameters where tool and plan limit money in two currencies: neither is the lower one."""
+    one, other = parameters.limits.max_money, plan.limits.max_money
+    if one and other and one.currency != other.currency:
+        problem = f"{written(one)} can't be compared with the plan's {written(other)}."
+        fault = Fault(field="limits.max_money", problem=problem, fix="Write both in one currency, or only one of them.")
+        raise BadParameters(in_words([fault]))
 
 
 def _plan(parameters: OrchestratorParameters, credentials: Credentials) -> Plan:

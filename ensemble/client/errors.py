@@ -36,10 +36,11 @@ class SidecarUnavailable(LedgerUnavailable, EnsembleError):  # noqa: N818
 class SidecarRefused(EnsembleError):  # noqa: N818
     """The sidecar answered, and said no to the request itself."""
 
-    def __init__(self, message: str, code: ProblemCode | None = None) -> None:
-        """Say what it said; *code* is its word for it."""
+    def __init__(self, message: str, code: ProblemCode | None = None, fields: tuple[str, ...] = ()) -> None:
+        """Say what it said; *code* is its word for it, *fields* are those of the request it blamed."""
         super().__init__(message)
         self.code = code
+        self.fields = fields
 
 
 def in_words(faults: Iterable[Fault]) -> str:

@@ -160,6 +160,13 @@ class FallbackLedger:
         )
         self._gone_over = self._owes = True
         if ask.open is not None:
-            return self._book.exchange(ask.model_copy(update={"open": told_again(ask.open)}))
+            return self._book.exchange(_unbudgeted(ask.model_copy(update={"open": told_again(ask.open)})))
         # By its own id there: found by its key, it could turn out to be another call's.
-        return self._book.exchange(self._journal.whole(ask, run_key=ask.run_id))
+        return self._book.exchange(_unbudgeted(self._journal.whole(ask, run_key=ask.run_id)))
+
+
+def _unbudgeted(ask: Exchange) -> Exchange:
+    """Return *ask* without named budgets: the book has none. They are charged once the run is handed in."""
+    if ask.open is None or not ask.open.budgets:
+        return ask
+    return ask.model_copy(update={"open": ask.open.model_copy(update={"budgets": ()})})

@@ -130,7 +130,8 @@ class Wire:
                 f"Check {self._advice.url}."
             )
         words = "\n".join(filter(None, (problem.detail, in_words(problem.errors))))
-        return SidecarRefused(f"The sidecar refused the request ({problem.code}): {words}", problem.code)
+        blamed = tuple(fault.field for fault in problem.errors)
+        return SidecarRefused(f"The sidecar refused the request ({problem.code}): {words}", problem.code, blamed)
 
     def _unavailable(self, again: _AskAgain | Unanswered) -> SidecarUnavailable:
         return SidecarUnavailable(f"The sidecar at {self.url} can't be used ({again}). {self._advice.reach}")

@@ -97,6 +97,7 @@ class Heeding:
         match admission.decision:
             case Decision.ADMITTED:
                 step.again = False
+                self._state.warn(*admission.warnings)
                 step.price_per_1k, step.currency = admission.price_per_1k, admission.currency
                 self._call(step)
                 return

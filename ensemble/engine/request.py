@@ -51,6 +51,10 @@ class RunRequest:
     host_parallel: int = 8
     """Calls to one Dify host at one time, over all runs of this process."""
     limits: Limits = field(default_factory=Limits)
+    budgets: tuple[str, ...] = ()
+    """Named budgets that every attempt is charged to as well."""
+    priority: int = 0
+    """Of its calls in the line for slots, -9 to 9; higher ones come earlier."""
     fail_fast: bool = False
     warnings: tuple[str, ...] = ()
     """What the caller found worth saying before the run began."""

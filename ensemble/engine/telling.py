@@ -64,6 +64,7 @@ class Teller:
                         for step in plan.steps
                     ),
                     limits=request.limits,
+                    budgets=request.budgets,
                     max_parallel=request.max_parallel,
                     **origin(request),
                 ),
@@ -129,6 +130,7 @@ class Teller:
                 identity=state.request.agents[step.step.agent].identity,
                 host=state.request.agents[step.step.agent].host[:256] or None,
                 host_parallel=state.request.host_parallel,
+                priority=state.request.priority,
                 attempt=step.attempts + 1,
                 timeout_ms=max(1, round(state.request.attempt_timeout_s(step.step) * 1000)),
                 max_tokens=plan.max_tokens(step.step),

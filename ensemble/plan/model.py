@@ -10,6 +10,7 @@ from graphlib import TopologicalSorter
 from typing import Any, Literal
 
 from ensemble.contract.breakers import BreakerPolicy
+from ensemble.contract.budgets import Money
 from ensemble.plan.conditions import Condition
 from ensemble.plan.fallbacks import Cache, Chain, Fallback, chain
 from ensemble.plan.groups import ForEach, Group, Loop, Managed
@@ -159,16 +160,28 @@ class Limits:
     max_calls: int | None = None
     max_seconds: int | None = None
     """Agents' time, summed over all attempts."""
+    max_money: Money | None = None
+    """What agents say they cost, in one currency."""
+    priority: int | None = None
+    """Where its calls stand in the line for slots; higher ones come earlier."""
 
     def lowered(self, by: Limits) -> Limits:
-        """Return the lower of both, limit by limit."""
+        """Return the lower of both, limit by limit; of money in two currencies, which nobody can compare, *by* counts."""
         return Limits(
             max_parallel=_lower(self.max_parallel, by.max_parallel),
             timeout_s=_lower(self.timeout_s, by.timeout_s),
             max_tokens=_lower(self.max_tokens, by.max_tokens),
             max_calls=_lower(self.max_calls, by.max_calls),
             max_seconds=_lower(self.max_seconds, by.max_seconds),
+            max_money=_lower_money(self.max_money, by.max_money),
+            priority=_lower(self.priority, by.priority),
         )
+
+
+def _lower_money(one: Money | None, other: Money | None) -> Money | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one if one.currency == other.currency and one.amount < other.amount else other
 
 
 def _lower[N: (int, float)](one: N | None, other: N | None) -> N | None:
@@ -202,6 +215,8 @@ class Plan:
     """The step that makes one answer of all others'."""
     pattern: str = "dag"
     limits: Limits = Limits()
+    budgets: tuple[str, ...] = ()
+    """Named budgets that every attempt is charged to as well."""
     on_failure: OnFailure | None = None
     """None where the plan does not say."""
     defaults: Defaults = Defaults()

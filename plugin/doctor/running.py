@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ensemble.engine.request import STEP_TIMEOUT_S
+from ensemble.plan.moneyfields import written
 from plugin.credentials import Ceilings, Credentials
 from plugin.doctor.dify import DifyLimits
 from plugin.doctor.findings import Finding, note, ok, problem, warning
@@ -90,6 +91,8 @@ def judge_ceilings(credentials: Credentials) -> list[Finding]:
         fix = "Set the ceilings in the plugin's credentials; tools and plans only lower them."
         findings.append(note(CEILINGS, text, fix))
     told = [f"{words}: {value:,}" for words, value in _ceilings(credentials.ceilings).items() if value is not None]
+    if (money := credentials.ceilings.max_money) is not None:
+        told.append(f"money: {written(money)}")
     if told:
         findings.append(ok(CEILINGS, f"In force for every run: {', '.join(told)}."))
     if credentials.sidecar is not None:
