@@ -34,7 +34,7 @@ class Endings:
         self._scheduler = scheduler
         self._settling = settling
         self._streaming = streaming
-        self._groups = [step for step in state.steps.values() if step.step.group is not None]
+        self._plans_own = tuple(state.steps.values())
         self.cut: RunStatus | None = None
         """Why the run was ended before its steps were."""
 
@@ -49,18 +49,18 @@ class Endings:
         self._settling.settle(step, flight, reply, final=self.cut is not None)
         if out_of_time:
             self._time_is_up()
-        if step.parent is None:
-            self._heed_failure(step)
 
-    def heed_groups(self) -> None:
-        """See what follows for the run from groups that failed; how their parts end is the groups' business."""
-        if self._state.request.fail_fast:
-            for step in self._groups:
-                self._heed_failure(step)
+    def heed_failures(self) -> None:
+        """End a run that is to end with its first failure, whatever failed: a call, a refusal, a template, a group.
 
-    def _heed_failure(self, step: StepRun) -> None:
-        if self._state.request.fail_fast and step.result is not None and step.result.error is not None:
-            self.cut_short(RunStatus.FAILED, f"{step.step.id} failed and on_failure is fail_fast.")
+        How parts of a group end is the group's business.
+        """
+        if self.cut is not None or not self._state.request.fail_fast:
+            return
+        for step in self._plans_own:
+            if step.result is not None and step.result.error is not None:
+                self.cut_short(RunStatus.FAILED, f"{step.step.id} failed and on_failure is fail_fast.")
+                return
 
     def give_up(self, step: StepRun, reply: Reply) -> None:
         """End *step*'s call from our side; *reply* is how it is booked."""

@@ -105,6 +105,7 @@ class _Engine:
             return stored
         while True:
             self.endings.keep_deadlines()
+            self.endings.heed_failures()
             self.scheduler.advance()
             self.endings.drop_unneeded()
             self.heeding.settle_uncertain()
@@ -113,7 +114,7 @@ class _Engine:
                 self.scheduler.advance()
                 self.endings.drop_unneeded()
                 self.heeding.settle_uncertain()
-            self.endings.heed_groups()
+            self.endings.heed_failures()
             if self.state.all_done():
                 break
             time.sleep(0)  # The calls just started go out before anything is said of them: saying it takes longer.

@@ -68,7 +68,7 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
         )
     for address in dead_runs:
         work.draft.check(address)
-    work.breakers.put(ask.identity, after_breaker)
+    changes = work.breakers.put(ask.identity, after_breaker)
     reserved, shares, charges = paying.reserve(work, verdict)
     app = going.into(work, ask.identity)
     attempt = Attempt(
@@ -82,6 +82,7 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
         into=app,
         slots=() if asker is None else work.places.take(asker),
         admitted_ms=work.now_ms,
+        breaker=changes,
     )
     if ask.again:
         work.forget_step(ask.step)

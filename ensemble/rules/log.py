@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from ensemble.contract.breakers import BreakerChange
 from ensemble.contract.exchange import CloseRun
 from ensemble.contract.messages import SYSTEM, AgentMessage, MessageType
 from ensemble.contract.outcomes import Outcome
@@ -28,6 +29,7 @@ def run_log(run_id: str, fields: Mapping[str, str]) -> tuple[AgentMessage, ...]:
         placed.append(((attempt.admitted_ms, 3, attempt.number), _task(attempt, about)))
         if attempt.settled_ms is not None:
             placed.append(((attempt.settled_ms, 1, attempt.number), _end(attempt, about, fields)))
+        placed += (((each.at_ms, 1, attempt.number), _breaker(attempt, about, each)) for each in attempt.breaker)
     if run.closed_ms is not None:
         placed.append(((run.closed_ms, 2, 0), _closed(run_id, run, about, fields)))
     return tuple(message for _, message in sorted(placed, key=lambda pair: pair[0]))
@@ -46,6 +48,19 @@ def _closed(run_id: str, run: Run, about: About, fields: Mapping[str, str]) -> A
     answer = CloseRun.model_validate_json(fields[ANSWER]).answer if ANSWER in fields else ""
     content = {"status": run.status.value, "epoch": run.epoch, "answer": answer}
     return _status(f"{run_id}:{run.epoch}:closed", run_id, about, run.closed_ms or 0, content)
+
+
+def _breaker(attempt: Attempt, about: About, change: BreakerChange) -> AgentMessage:
+    """Return that the attempt opened its agent's breaker, closed it, or was let through to try."""
+    content = {
+        "breaker": change.after.value,
+        "before": change.before.value,
+        "cause": change.cause.value,
+        "agent": attempt.ask.agent,
+        "identity": attempt.ask.identity,
+    }
+    message_id = f"{attempt.ask.ticket}:breaker:{change.generation}"
+    return _status(message_id, attempt.ask.step, about, change.at_ms, content)
 
 
 def _status(message_id: str, run_id: str, about: About, at_ms: int, content: Mapping[str, object]) -> AgentMessage:

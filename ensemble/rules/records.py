@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel, ConfigDict, Field
 
 from ensemble.contract.base import AgentName, Fingerprint, HexId, Identity, RunKey, TraceId
-from ensemble.contract.breakers import BreakerCause, BreakerForcing, BreakerPolicy, BreakerState
+from ensemble.contract.breakers import BreakerCause, BreakerChange, BreakerForcing, BreakerPolicy, BreakerState
 from ensemble.contract.budgets import (
     BudgetDefinition,
     BudgetName,
@@ -208,6 +208,9 @@ class Attempt(_Record):
     remote: Remote | None = Field(default=None, description="As told while it ran.")
     late: bool = Field(default=False, description="It went out while the ledger did not answer.")
     result_taken: bool = Field(default=False, description="Whether its result became the step's.")
+    breaker: tuple[BreakerChange, ...] = Field(
+        default=(), description="How it changed the state of its agent's breaker, for the log."
+    )
 
 
 class Breaker(_Record):

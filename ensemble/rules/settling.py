@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from ensemble.contract.breakers import BreakerChange
 from ensemble.contract.exchange import Settlement
 from ensemble.contract.results import StepResult
 from ensemble.rules import paying
@@ -43,7 +44,7 @@ def settle(work: Working, news: Settlement, where: str, defaults: Defaults, *, l
     taken = news.result is not None and _take(work, news.ticket, news.result, late=late)
     if taken:
         keep(work.draft, attempt, news)
-    _tell_breaker(work, attempt, news, defaults)
+    changes = _tell_breaker(work, attempt, news, defaults)
     count(work.draft, attempt.ask.identity, news)
     booked = paying.book(work, attempt, news)
     work.put_attempt(
@@ -53,6 +54,7 @@ def settle(work: Working, news: Settlement, where: str, defaults: Defaults, *, l
                 "settled_ms": work.now_ms,
                 **booked,
                 "result_taken": taken,
+                "breaker": (*attempt.breaker, *changes),
             }
         )
     )
@@ -83,10 +85,10 @@ def _take(work: Working, ticket: str, result: StepResult, *, late: bool) -> bool
     return work.put_step(result)
 
 
-def _tell_breaker(work: Working, attempt: Attempt, news: Settlement, defaults: Defaults) -> None:
+def _tell_breaker(work: Working, attempt: Attempt, news: Settlement, defaults: Defaults) -> tuple[BreakerChange, ...]:
     """Let the agent's breaker judge the news by the policy the attempt was admitted under, or by an operator's."""
     identity = attempt.ask.identity
-    work.breakers.settle(
+    return work.breakers.settle(
         identity,
         work.breakers.policy(identity, attempt.ask.breaker, defaults.breaker),
         ticket=news.ticket,

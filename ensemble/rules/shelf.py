@@ -50,24 +50,28 @@ class Shelf:
             self._breakers[identity] = Breaker() if text is None else Breaker.model_validate_json(text)
         return self._breakers[identity]
 
-    def put(self, identity: str, after: Breaker) -> None:
-        """Keep a breaker; one that stayed the same is not written, so that a hot agent's callers do not collide."""
+    def put(self, identity: str, after: Breaker) -> tuple[BreakerChange, ...]:
+        """Keep a breaker; one that stayed the same is not written, so that a hot agent's callers do not collide.
+
+        Returns the change of its state, if that is one.
+        """
         before = self.get(identity)
         if after == before:
-            return
+            return ()
         self._breakers[identity] = after
         self._changed[identity] = None
-        if after.generation != before.generation and after.cause is not None:
-            self._changes.setdefault(identity, []).append(
-                BreakerChange(
-                    at_ms=self._draft.now_ms,
-                    before=before.state,
-                    after=after.state,
-                    cause=after.cause,
-                    forced=None if after.forced is None else after.forced.state,
-                    generation=after.generation,
-                )
-            )
+        if after.generation == before.generation or after.cause is None:
+            return ()
+        change = BreakerChange(
+            at_ms=self._draft.now_ms,
+            before=before.state,
+            after=after.state,
+            cause=after.cause,
+            forced=None if after.forced is None else after.forced.state,
+            generation=after.generation,
+        )
+        self._changes.setdefault(identity, []).append(change)
+        return (change,)
 
     def policy(self, identity: str, asked: BreakerPolicy | None, default: BreakerPolicy) -> BreakerPolicy:
         """Return by what a call is judged: what an operator set, else what it was asked by, else the default."""
@@ -83,8 +87,8 @@ class Shelf:
         outcome: Outcome,
         took_ms: int,
         retry_after_ms: int | None,
-    ) -> None:
-        """Let a breaker hear how a call ended, and count it where rates are judged."""
+    ) -> tuple[BreakerChange, ...]:
+        """Let a breaker hear how a call ended, and count it where rates are judged; return what that changed."""
         before, now_ms, counts = self.get(identity), self._draft.now_ms, None
         if rules.counted(before, policy, now_ms, ticket=ticket, generation=generation, outcome=outcome):
             counts = window.count(
@@ -106,7 +110,7 @@ class Shelf:
             retry_after_ms=retry_after_ms,
             counts=counts,
         )
-        self.put(identity, after)
+        return self.put(identity, after)
 
     def free_probes(self, identity: str, tickets: Iterable[str]) -> None:
         """Give back the probes' places of *tickets*, neutrally."""

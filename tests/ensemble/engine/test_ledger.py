@@ -130,6 +130,20 @@ class TestLedger:
         assert [call.trace_id for call in agent.calls] == ["t1", "t1"]
 
 
+def test_a_refused_step_ends_a_fail_fast_run_as_a_failed_one_does() -> None:
+    book = Book()
+    agents = {"a": Scripted("a"), "b": Scripted("b", [slow(10)]), "c": Scripted("c", [bad()])}
+    touchy = {"breaker": {"failure_threshold": 1}}
+    play({"steps": [{"id": "c", "agent": "c"}], "defaults": touchy}, agents, ledger=book)
+    steps = [{"id": "b", "agent": "b"}, {"id": "a", "agent": "a"}, {"id": "c", "agent": "c", "depends_on": "a"}]
+
+    played = play({"steps": steps, "defaults": touchy}, agents, ledger=book, fail_fast=True)
+
+    assert played.seconds < 5
+    assert played.statuses() == {"a": "succeeded", "b": "cancelled", "c": "refused"}
+    assert played.report.failed_hard
+
+
 class TestKept:
     """What of an earlier call counts in a repeated one."""
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from ensemble.contract.breakers import BreakerPolicy
 from ensemble.contract.budgets import BudgetView, Limits
 from ensemble.contract.exchange import LEASE_MS, Decision, ExchangeAnswer, OnLost, Role, Why
 from ensemble.contract.messages import MessageType
@@ -21,6 +22,7 @@ from tests.ensemble.rules.asks import admission, agent_of, closing, first, hex_i
 from tests.ensemble.rules.store import StrictStore
 
 MINE, THEIRS = 11, 12
+TWICE = BreakerPolicy(failure_threshold=2)
 RUN, OTHER_RUN = 1, 2
 
 
@@ -345,6 +347,28 @@ def test_the_log_tells_who_said_what_in_order(store: StrictStore) -> None:
     )
     assert len({message.message_id for message in log}) == len(log)
     assert log == run_log(hex_id(RUN), store.hashes[run_hash(hex_id(RUN))])
+
+
+def test_the_log_tells_which_attempt_moved_a_breaker_and_how(store: StrictStore) -> None:
+    """Opened by the second failure, tried by another run's attempt, opened again; each in its own run's log, once."""
+    one, two = (admission(number, breaker=TWICE) for number in (1, 2))
+    store.exchange(first(RUN, MINE, admit=(one, two)))
+    for ask in (one, two):
+        store.exchange(later(RUN, MINE, settle=(settlement(ask, Outcome.UNAVAILABLE, ends=False),)))
+    store.now_ms += 60_000
+    probe = admission(3, breaker=TWICE)
+    store.exchange(first(OTHER_RUN, THEIRS, "other", admit=(probe,)))
+    store.exchange(later(OTHER_RUN, THEIRS, settle=(settlement(probe, Outcome.UNAVAILABLE, ends=False),)))
+
+    def moves(run: int) -> list[tuple[object, ...]]:
+        log = run_log(hex_id(run), store.hashes[run_hash(hex_id(run))])
+        told = [each for each in log if isinstance(each.content, dict) and "breaker" in each.content]
+        assert all(each.message_type is MessageType.STATUS and each.task_id == "one" for each in told)
+        assert len({each.message_id for each in log}) == len(log)
+        return [(each.content["before"], each.content["breaker"], each.content["cause"]) for each in told]
+
+    assert moves(RUN) == [("closed", "open", "failures")]
+    assert moves(OTHER_RUN) == [("open", "half_open", "recovery"), ("half_open", "open", "probe_failed")]
 
 
 def test_absurd_figures_are_booked_at_the_most_a_counter_adds_up(store: StrictStore) -> None:
