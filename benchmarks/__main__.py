@@ -18,7 +18,7 @@ REPORT = Path(__file__).parent.parent / "build" / "bench.json"
 
 FULL: Mapping[str, Callable[[], list[Entry]]] = {
     "overhead": lambda: overhead.measure(rounds=10),
-    "exchange": lambda: exchange.measure(rounds=5, seconds=2.0),
+    "exchange": lambda: exchange.measure(rounds=5, seconds=1.2),
     "breaker": lambda: breaker.measure(rounds=15, calls=20_000),
     "everyday": lambda: everyday.measure(rounds=3),
     "packing": lambda: packing.measure(rounds=9, megabytes=8, needles=30),

@@ -1,101 +1,108 @@
-"""``python -m benchmarks.bare``: the sidecar, with two routes beside it that show what its ground costs.
+"""``python -m benchmarks.bare``: the sidecar, with two tenants whose exchanges show what its ground costs.
 
-``/empty`` answers nothing. ``/bare`` reads the same body with the same models, makes the same two trips to the store
-with as many keys and documents, and answers with the same model, but decides nothing and asks nobody for a token. Same
-server, same processes and threads, same scripts.
+Exchanges of the tenant ``bare`` are read with the same models and make the same two trips to the store, with as many
+keys, fields and operations and about as many bytes, and are answered with the same model, but nothing is decided. Those
+of ``empty`` are read and answered, and the store hears nothing of them. Everything else is the sidecar's own: server,
+processes and threads, scripts, and both ways a request can take (see `sidecar.shortcut`).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from flask import Flask, Response, request
-from werkzeug.middleware.dispatcher import DispatcherMiddleware
-
-import sidecar.server
-from ensemble.contract.exchange import Admission, Decision, Exchange, ExchangeAnswer, Role, RunHead
+import sidecar.app
+from ensemble.contract.exchange import (
+    Admission,
+    AdmissionAsk,
+    Decision,
+    Exchange,
+    ExchangeAnswer,
+    Role,
+    RunHead,
+    Settlement,
+)
 from sidecar.__main__ import main
-from sidecar.app import create_app
-from sidecar.settings import Settings
+from sidecar.runs.service import Runs
 from sidecar.store.connection import Client
+from sidecar.store.keys import full_key
 from sidecar.store.scripts import Script
 
+__all__ = ["BARE", "EMPTY"]
+
+BARE, EMPTY = "bare", "empty"
+"""The tenants."""
 _READ = Script("sidecar.store", "read.lua")
 _COMMIT = Script("sidecar.store", "commit.lua")
-_COUNTERS = ["tokens_committed", "tokens_reserved", "calls_committed", "calls_reserved", "ms_committed", "ms_reserved"]
-_DOCUMENT = "1\n" + "x" * 500
+_COUNTERS = [f"{unit}_{state}" for unit in ("tokens", "calls", "ms", "nano") for state in ("committed", "reserved")] + [
+    "estimated"
+]
+_BOUND = [["calls_committed", "calls_reserved"], ["tokens_committed", "tokens_reserved"]]
+_ADDED = 7
+"""Counters a real exchange adds to."""
+_TEXT = "x" * 500
 _HOUR_MS = 3_600_000
+_ENOUGH = 2**52
 
 
-def _bare_app(redis: Client) -> Flask:
-    app = Flask("bare", static_folder=None)
+class _Runs(Runs):
+    """Decides for every tenant but two."""
 
-    @app.post("/")
-    def bare() -> Response:
-        ask = Exchange.model_validate_json(request.get_data(cache=False))
-        run = f"bare:{ask.run_id}"
-        # The run, its budget's counters, each attempt and step; each agent's breaker is a key of its own.
-        fields = ["run", *_COUNTERS, "estimated", *_names(ask)]
-        breakers = [f"bare:breaker:{identity}" for identity in _identities(ask)]
-        read: list[str | int] = [len(fields), *fields]
-        for _ in breakers:
-            read += [1, "breaker"]
-        _READ.run(redis, [run, *breakers], read)
-        _COMMIT.run(redis, [run, "bare:leases"], _writes(ask))
-        answer = ExchangeAnswer(
+    def exchange(self, tenant: str, ask: Exchange) -> ExchangeAnswer:
+        """Settle, admit, open, renew, close; or only look as if."""
+        if tenant not in (BARE, EMPTY):
+            return super().exchange(tenant, ask)
+        if tenant == BARE:
+            _two_trips(self._store.redis, ask)
+        return ExchangeAnswer(
             run=RunHead(run_id=ask.run_id, epoch=1, role=Role.OWNER, lease_ms=30_000),
             admissions=tuple(Admission(ticket=each.ticket, decision=Decision.ADMITTED) for each in ask.admit),
         )
-        return Response(answer.model_dump_json(), mimetype="application/json")
-
-    return app
 
 
-def _names(ask: Exchange) -> list[str]:
-    """Return the fields of the attempts and steps that are spoken of."""
-    spoken = [(each.ticket, each.step) for each in ask.settle] + [(each.ticket, each.step) for each in ask.admit]
-    return [name for ticket, step in spoken for name in (f"attempt:{ticket}", f"step:{step}")]
+def _two_trips(redis: Client, ask: Exchange) -> None:
+    """Read what a real exchange reads, and write as much as it does."""
+    run = full_key(BARE, f"bare:{ask.run_id}")  # no run's name: the sweep must not take these for runs
+    spoken: list[Settlement | AdmissionAsk] = [*ask.settle, *ask.admit]
+    documents = ["run", *_names("attempt", (each.ticket for each in spoken)), *_names("step", _steps(ask))]
+    # A run's documents and counters are fields of one hash; each agent's breaker and statistics are keys of their own.
+    agents = [full_key(BARE, f"breaker:{each.identity}") for each in spoken]
+    agents += [full_key(BARE, f"agent:{each.identity}") for each in ask.admit]
+    read: list[str | int] = [len(_COUNTERS) + len(documents), *_COUNTERS, *documents]
+    for _ in agents:
+        read += [1, "breaker"]
+    answer = _READ.run(redis, [run, *agents], read)
+    before = dict(zip(documents, answer[2][len(_COUNTERS) :], strict=True))
+    written = [name for name in documents if name != f"step:{ask.admit[0].step}"] if ask.admit else documents
+    _COMMIT.run(
+        redis, [run, full_key(BARE, "bare:stats"), full_key(BARE, "bare:leases")], _operations(ask, before, written)
+    )
 
 
-def _identities(ask: Exchange) -> list[str]:
-    return [each.identity or "" for each in ask.settle] + [each.identity for each in ask.admit]
+def _names(kind: str, ids: Iterable[str]) -> list[str]:
+    return [f"{kind}:{each}" for each in ids]
 
 
-def _writes(ask: Exchange) -> list[str | int]:
-    """Return as many operations as a real exchange commits."""
-    tickets = [each.ticket for each in ask.settle] + [each.ticket for each in ask.admit]
-    names = ["run", *(f"attempt:{ticket}" for ticket in tickets), *(f"step:{each.step}" for each in ask.settle)]
+def _steps(ask: Exchange) -> list[str]:
+    return list(dict.fromkeys([*(each.step for each in ask.settle), *(each.step for each in ask.admit)]))
+
+
+def _operations(ask: Exchange, before: dict[str, str | None], written: Sequence[str]) -> list[str | int]:
+    """Return the checks and writes of one exchange."""
     operations: list[str | int] = []
-    for name in names:
-        operations += ["put", 1, name, _DOCUMENT]
-    for counter in _COUNTERS:
-        operations += ["add", 1, counter, 1]
-    operations += ["rank", 2, ask.run_id, 1]
-    if ask.close is not None:
-        operations += ["expire", 1, _HOUR_MS]
-    return operations
-
-
-def _empty_app() -> Flask:
-    app = Flask("empty", static_folder=None)
-
-    @app.post("/")
-    def empty() -> Response:
-        return Response(b"{}", mimetype="application/json")
-
-    return app
-
-
-def _with_routes(settings: Settings, redis: Client, tokens: Mapping[str, str]) -> Flask:
-    app = create_app(settings, redis, tokens)
-    routes: Any = {"/bare": _bare_app(redis), "/empty": _empty_app()}
-    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, routes)  # type: ignore[method-assign] # Flask's own advice
-    return app
+    versions = {name: int((before[name] or "0").partition("\n")[0]) for name in written}
+    for name, version in versions.items():
+        operations += ["check", 1, name, version]
+    for first, second in _BOUND if ask.admit else ():
+        operations += ["bound", _ENOUGH, 1, 2, 1, first, 1, second]
+    for name, version in versions.items():
+        operations += ["put", 1, name, f"{version + 1}\n{_TEXT}"]
+    for number, counter in enumerate(_COUNTERS[:_ADDED]):
+        operations += ["add", 1 + number % 2, counter, 1]
+    return [*operations, "rank", 3, ask.run_id, 1, "expire", 1, _HOUR_MS]
 
 
 if __name__ == "__main__":
-    # The launcher builds its app by this name; everything else about the server stays as it is.
-    vars(sidecar.server)["create_app"] = _with_routes
+    # The app builds its runs by this name; everything else about the server stays as it is.
+    vars(sidecar.app)["Runs"] = _Runs
     sys.exit(main())

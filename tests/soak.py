@@ -1,4 +1,4 @@
-"""``python -m tests.soak``: kill everything at every point, many times, and print what it cost. ``--rounds 30``."""
+"""``python -m tests.soak``: kill, stop and cut everything, many times, and print what it cost. ``--rounds 30``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
 
 from ensemble.contract.outcomes import RunStatus
 from examples.picture import table
 from tests.faults.claims import budgets, increments, lost_writes, probes, successors, without_sidecar
-from tests.faults.crash import POINTS, STORES, VICTIMS, Count, crashes
+from tests.faults.holding import POINTS
+from tests.faults.judging import Count
+from tests.faults.rows import ROWS
 
 __all__ = ["main"]
 
@@ -22,43 +25,54 @@ ABREAST = 2
 def main() -> int:
     """Play everything; 0 if nothing was found that must not be."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=30, help="kills for each row, each with a run at every point")
-    parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS, help="whom to kill")
+    parser.add_argument(
+        "--rounds", type=int, default=30, help="how often each row's thing happens, to many runs at once"
+    )
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        default=["*"],
+        metavar="PATTERN",
+        help=f"which rows, such as 'stop *'; with a pattern of your own no other claims are played: {', '.join(ROWS)}",
+    )
     given = parser.parse_args()
-    rounds = given.rounds
+    named = [name for name in ROWS if any(fnmatchcase(name, pattern) for pattern in given.rows)]
+    if not named:
+        parser.error(f"no row is named like {' or '.join(given.rows)}")
     begun = time.monotonic()
-    print(f"{rounds} kills for each row; at each, {len(POINTS)} runs are held at {len(POINTS)} points:")
+    print(f"{given.rounds} rounds for each row; where runs are held, there are {len(POINTS)} points:")
     print("\n".join(f"  {point}" for point in POINTS), flush=True)
     with ThreadPoolExecutor(ABREAST) as pool:
-        rows = [(victim, store) for victim in given.victims for store in STORES]
-        counts = list(pool.map(lambda row: _row(row[0], row[1], rounds), rows))
-    print("\n" + _crash_table(rows, counts))
+        rows = [(name, store) for name in named for store in ROWS[name].stores]
+        counts = list(pool.map(lambda row: _row(row[0], row[1], given.rounds), rows))
+    print("\n" + _table(rows, counts))
     faults = [line for count in counts for line in count.seen]
-    faults += _claims(rounds)
+    if given.rows == ["*"]:
+        faults += _claims(given.rounds)
     print("\n".join(["", *faults, f"\n{len(faults)} findings after {(time.monotonic() - begun) / 60:.1f} minutes."]))
-    return 1 if faults else 0
+    return 1 if faults or any(count.faults for count in counts) else 0
 
 
-def _row(victim: str, store: str, rounds: int) -> Count:
+def _row(name: str, store: str, rounds: int) -> Count:
     count = Count()
-    with crashes(store) as world:
+    with ROWS[name].begin(store) as play:
         for _ in range(rounds):
-            count.add(world.round(victim))
-    print(f"  {victim} with {store}: {count.faults} findings in {count.runs} runs", flush=True)
+            count.add(play())
+    print(f"  {name} with {store}: {count.faults} findings in {count.runs} runs", flush=True)
     return count
 
 
-def _crash_table(named: Sequence[tuple[str, str]], counts: Sequence[Count]) -> str:
+def _table(named: Sequence[tuple[str, str]], counts: Sequence[Count]) -> str:
     head = (
-        "killed", "store", "runs", "twice unflagged", "finished again", "stuck", "halted", "budget wrong",
+        "what happens", "store", "runs", "twice unflagged", "finished again", "stuck", "halted", "budget wrong",
         "leases left", "again, flagged",
     )  # fmt: skip
     rows = [
         tuple(map(str, (
-            victim, store, count.runs, count.again_unflagged, count.finished_again, count.stuck, count.halted,
+            name, store, count.runs, count.again_unflagged, count.finished_again, count.stuck, count.halted,
             count.wrong_budgets, count.leases, count.again,
         )))
-        for (victim, store), count in zip(named, counts, strict=True)
+        for (name, store), count in zip(named, counts, strict=True)
     ]  # fmt: skip
     return table(head, rows)
 

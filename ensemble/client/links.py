@@ -76,6 +76,11 @@ class Links:
         link = _living(idle) or Link(origin, self.connect_s)
         try:
             answered = link.ask(method, path, headers, body, self.read_s + wait_s)
+        except Unanswered:
+            link.close()
+            # What lies idle leads where this one led: a stopped worker, or a way that is gone. The next one is new.
+            self._idle.pop(origin, None)
+            raise
         except BaseException:  # also a greenlet's end: half an answer must not become the next one's
             link.close()
             raise

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from ensemble.rules.addresses import BREAKERS, LEASES, RESERVATIONS, RUNS, reservation_at, run_hash
 from ensemble.rules.ending import ending_wants, sweep
 from ensemble.rules.reserving import lapse
 from ensemble.rules.shelf import BREAKER_TTL_MS
+from ensemble.rules.snapshot import Address, Changes, Snapshot
 from sidecar.errors import Contended, StoreUnavailable
 from sidecar.store.connection import store_errors
 from sidecar.store.keys import full_key
@@ -71,21 +72,27 @@ class Sweeper:
                 log.exception("A sweep failed; the next one begins anew.")
 
     def _lapsed_runs(self, tenant: str) -> int:
-        lapsed = 0
-        for run_id in self._ended(tenant, LEASES):
-            try:
-                lapsed += self._store.decide(tenant, partial(sweep, run_id), ending_wants(run_id))
-            except Contended:
-                continue  # Somebody is at it, so it lives.
-        return lapsed
+        runs = self._ended(tenant, LEASES)
+        return sum(bool(self._tidied(tenant, partial(sweep, run_id), ending_wants(run_id))) for run_id in runs)
 
     def _lapsed_reservations(self, tenant: str) -> None:
         """Book what calls of no run have reserved and never settled."""
         for ticket in self._ended(tenant, RESERVATIONS):
-            try:
-                self._store.decide(tenant, partial(lapse, ticket), (reservation_at(ticket),))
-            except Contended:
-                continue  # The next round has it.
+            self._tidied(tenant, partial(lapse, ticket), (reservation_at(ticket),))
+
+    def _tidied[T](
+        self, tenant: str, decide: Callable[[Snapshot], tuple[T, Changes]], wanted: Iterable[Address]
+    ) -> T | None:
+        """Tidy one record; one that can't be understood must not keep all others waiting. Raises StoreUnavailable."""
+        try:
+            return self._store.decide(tenant, decide, wanted)
+        except Contended:
+            return None  # Somebody is at it, so it lives; else the next round has it.
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("A record can't be tidied; it is left as it is, and the others are seen to.")
+            return None
 
     def _ended(self, tenant: str, index: str) -> list[str]:
         """Return some of the members of an index of leases whose lease has ended."""

@@ -22,8 +22,8 @@ from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.runs import RunsParams, RunView
 from ensemble.contract.state import Increment, StateParams
 from plugin.errors import EnsembleError
-from tests.faults.crash import children, until, valkey_of
 from tests.faults.hammer import POLICY, Hammer, opening, wish
+from tests.faults.processes import children, until, valkey_of
 from tests.standin.apps import App
 from tests.standin.invocation import Result
 from tests.standin.world import SidecarProcess, world

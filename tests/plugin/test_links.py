@@ -5,10 +5,13 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ensemble.client.links import Links, Unanswered
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Scripted:
@@ -115,6 +118,27 @@ def test_silence_is_told_from_a_break(links: Links, scripted: list[Scripted]) ->
 
     with pytest.raises(Unanswered, match=r"no answer within 0\.5 s"):
         ask(links, server, scripted)
+
+
+def test_after_silence_no_idle_connection_is_trusted(links: Links) -> None:
+    """They may all lead to one worker that was stopped; a new one is accepted by whoever lives."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/v1/x"
+        with ThreadPoolExecutor(2) as pool:
+            asked = [pool.submit(links.ask, "POST", url, "", b"{}") for _ in range(2)]
+            stopped = [server.accept()[0] for _ in asked]
+            for sock in stopped:
+                sock.sendall(OK)
+            assert [each.result().body for each in asked] == [b"ok"] * 2
+            with pytest.raises(Unanswered, match=r"no answer within 0\.5 s"):
+                links.ask("POST", url, "", b"{}")
+            again = pool.submit(links.ask, "POST", url, "", b"{}")
+            server.settimeout(5)
+            living, _ = server.accept()
+            living.sendall(OK)
+            assert again.result().body == b"ok"
+        for sock in (*stopped, living):
+            sock.close()
 
 
 def test_plain_http_behind_https_is_said_to_be_that(links: Links, scripted: list[Scripted]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,7 +12,11 @@ from ensemble.client.wire import connections
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.runs import RunParams, RunsParams
 from tests.faults.claims import budgets, increments, probes, successors, without_sidecar
-from tests.faults.crash import POINTS, VICTIMS, crashes, until
+from tests.faults.crash import VICTIMS, crash
+from tests.faults.holding import POINTS, Holding, holding
+from tests.faults.network import BETWEEN, KINDS, storms
+from tests.faults.processes import until
+from tests.faults.stops import STOPPED, stop
 from tests.standin.apps import App, Variable
 from tests.standin.daemon import PluginProcess
 from tests.standin.parameters import variable
@@ -19,14 +24,40 @@ from tests.standin.service_api import ROOT
 from tests.standin.world import World, world
 
 
+@pytest.fixture(scope="module")
+def held() -> Iterator[Holding]:
+    """A world whose runs can be held at every point of their life; round after round, whatever died in the last one."""
+    with holding() as world:
+        yield world
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_a_kill_at_any_point_costs_nothing_that_is_not_flagged(victim: str) -> None:
+def test_a_kill_at_any_point_costs_nothing_that_is_not_flagged(held: Holding, victim: str) -> None:
     """A run at each point of an attempt's life; the victim dies; everything ends, whole, and is counted."""
-    with crashes() as world:
-        count = world.round(victim)
+    count = crash(held, victim)
 
     assert count.runs == len(POINTS)
+    assert (count.faults, count.seen) == (0, [])
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("stopped", STOPPED)
+def test_who_is_stopped_for_long_and_goes_on_does_no_harm(held: Holding, stopped: str) -> None:
+    """An engine that wakes up to a run of its own, or of another's by now; a worker, or the store, that was silent."""
+    count = stop(held, stopped)
+
+    assert count.runs == len(POINTS)
+    assert (count.faults, count.seen) == (0, [])
+
+
+@pytest.mark.timeout(120)
+def test_trouble_on_every_wire_costs_nothing_that_is_not_flagged() -> None:
+    """Pieces of conversations come late, or never, or break them off: between all parts at once."""
+    with storms(*BETWEEN) as world:
+        count = world.round(*KINDS, storm_s=2.5)
+
+    assert count.runs > 0
     assert (count.faults, count.seen) == (0, [])
 
 

@@ -9,6 +9,7 @@ from ensemble.rules.records import Defaults
 from sidecar.runs.service import Runs
 from sidecar.runs.sweep import Sweeper
 from sidecar.store.keys import full_key
+from sidecar.store.scripts import Script
 from sidecar.store.store import Store
 
 LEASE_MS = 1
@@ -51,6 +52,22 @@ def test_a_living_run_is_left_alone(store: Store, tenant: str) -> None:
 
     assert Sweeper(store, [tenant], 30_000).sweep() == 0
     assert store.redis.zcard(full_key(tenant, "leases")) == 1
+
+
+def test_a_run_nobody_can_read_does_not_keep_the_others_waiting(store: Store, tenant: str) -> None:
+    """As one written by another version may be."""
+    runs = Runs(store, Defaults(lease_ms=LEASE_MS))
+    Script("sidecar.store", "commit.lua").run(
+        store.redis,
+        [full_key(tenant, "run:broken"), full_key(tenant, "leases")],
+        ["put", 1, "run", "1\nno document", "rank", 2, "broken", 1],
+    )
+    opened(runs, tenant)
+    while runs.get(tenant, RunParams(run_id=RUN)).lease_ms:
+        pass
+
+    assert Sweeper(store, [tenant], 30_000).sweep() == 1
+    assert [each.outcome for each in runs.get(tenant, RunParams(run_id=RUN)).attempts] == [Outcome.UNCERTAIN]
 
 
 def test_ids_of_runs_that_are_gone_leave_the_indexes(store: Store, tenant: str) -> None:
