@@ -20,9 +20,10 @@ serve: venv  ## Start the sidecar; it says where it listens and which token to p
 
 # Three processes: the Dify SDK patches its whole process for gevent, which would hide races from all other tests, and
 # tests/together starts real servers and plugins. A process that collects nothing fails as well (pytest's status 5).
+# The first runs a worker for each core; a file stays together, for its fixtures are servers.
 test: venv  ## Run every test.
 	@failed=; \
-	$(PYTEST) tests --ignore=tests/plugin --ignore=tests/together || failed="$$failed rest"; \
+	$(PYTEST) tests --ignore=tests/plugin --ignore=tests/together -n auto --dist loadfile || failed="$$failed rest"; \
 	$(PYTEST) tests/plugin || failed="$$failed plugin"; \
 	$(PYTEST) tests/together || failed="$$failed together"; \
 	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
@@ -32,7 +33,7 @@ check: venv  ## Check format, lint, types, imports, and run the quick tests.
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy .
 	$(PYTHON) -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())'
-	$(PYTEST) -q tests/ensemble tests/test_*.py
+	$(PYTEST) -q tests/ensemble tests/test_*.py -n auto --dist loadfile
 
 bench: venv peers-venv  ## Measure ours beside other engines and breakers, which live in build/peers-venv.
 	$(PYTHON) -m benchmarks

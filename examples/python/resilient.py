@@ -2,7 +2,7 @@
 
 import os
 
-from ensemble.team import Call, RunStatus, Team, dify, resolve
+from ensemble.team import Team, dify
 
 PLAN = """
 agents:
@@ -10,25 +10,18 @@ agents:
     timeout: 20
     retry_times: 1  # two attempts
     breaker: {failure_threshold: 3, recovery_timeout: 60}  # three failures in a row: left alone for a minute
+    cache: 3600  # what it said within the hour stands in for it
+    fallback: {default: nobody knows}  # and this, where it never said anything
 steps:
   - {id: prices}
+  - {id: advice, depends_on: prices}
 """
-source = Team({"prices": dify(os.environ["DIFY_URL"], os.environ["PRICES_KEY"])})
-kept: dict[str, str] = {}
-
-
-def prices(call: Call) -> str:
-    """Ask the app; where it fails or its breaker is open, give what it said last."""
-    report = source.run(PLAN, call.query, trace_id=call.trace_id)
-    if report.status is RunStatus.SUCCEEDED:
-        kept[call.query] = report.answer
-        return report.answer
-    if call.query in kept:
-        return f"{kept[call.query]} (kept, for it is {report.results[0].status})"
-    raise LookupError(f"nothing was kept on {call.query}")
-
-
-team = Team({"prices": prices, "advice": lambda text: f"advice by: {text.splitlines()[-1]}"})
+team = Team(
+    {
+        "prices": dify(os.environ["DIFY_URL"], os.environ["PRICES_KEY"]),
+        "advice": lambda text: f"advice by: {text.splitlines()[-1]}",
+    }
+)
 for task in ("copper", "copper", "copper", "copper", "tin"):
-    report = team.sequential(task)
-    print(f"{task}: {report.answer or resolve('{{ prices.error }}', results=report)}")
+    report = team.run(PLAN, task)
+    print(f"{task}: {report.answer} ({report.results[0].source})")

@@ -80,10 +80,9 @@ def test_who_is_late_is_left_out_and_named(dify: StandIn) -> None:
 def test_what_was_said_last_is_kept_and_the_breaker_spares_the_app(dify: StandIn) -> None:
     said = run("resilient", dify)
 
-    assert "copper: advice by: copper at 9" == said[0]
-    assert ["copper: advice by: copper at 9 (kept, for it is failed)"] * 2 == said[1:3]
-    assert "copper: advice by: copper at 9 (kept, for it is refused)" == said[3]
-    assert "tin: prices failed: LookupError: nothing was kept on tin" == said[4]
+    assert "copper: advice by: copper at 9 (agent)" == said[0]
+    assert ["copper: advice by: copper at 9 (cache)"] * 3 == said[1:4]
+    assert "tin: advice by: nobody knows (default)" == said[4]
     # One good call, and three failures; after those nobody asks any more.
     assert 4 == len(dify.log().of("prices"))
 
