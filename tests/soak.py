@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 from ensemble.contract.outcomes import RunStatus
 from examples.picture import table
-from tests.faults.claims import budgets, increments, lost_writes, probes, successors, without_sidecar
+from tests.faults.claims import budgets, increments, lost_writes, probes, slots, successors, without_sidecar
 from tests.faults.holding import POINTS
 from tests.faults.judging import Count
 from tests.faults.rows import ROWS
@@ -104,6 +104,12 @@ def _claims(rounds: int) -> list[str]:
     most = max(count for count, _ in admitted)
     spent = max(view.budget.calls_reserved + view.budget.calls_committed for _, view in admitted)
     say(f"128 asks of 64 threads, 40 calls allowed, workers killed: at most {most} admitted", holds=most == spent == 40)
+    turns = slots(2.0 * rounds)
+    say(
+        f"4 slots, 24 threads in 6 processes, of which {turns.killed} were killed, and workers: at most {turns.out} out at "
+        f"one time, held {turns.held:,} times, {turns.left} left in the end",
+        holds=turns.out <= 4 and turns.held > 0 and not turns.left,
+    )
     for mode in ("fail_open", "fail_closed"):
         told = without_sidecar(mode)
         result, again = told["result"], told["again"]

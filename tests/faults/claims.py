@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,7 +29,7 @@ from tests.standin.apps import App
 from tests.standin.invocation import Result
 from tests.standin.world import SidecarProcess, world
 
-__all__ = ["budgets", "increments", "lost_writes", "probes", "successors", "without_sidecar"]
+__all__ = ["Slots", "budgets", "increments", "lost_writes", "probes", "slots", "successors", "without_sidecar"]
 
 LEASE_MS = 1_000
 
@@ -137,6 +138,73 @@ def budgets(rounds: int, calls: int = 40, seed: int = 7) -> list[tuple[int, RunV
             until(lambda: _answers(ledger), "the sidecar to answer")
             found.append((len(tickets), ledger.run(run_id)))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """What came of many that wanted slots while some of them were killed."""
+
+    out: int
+    """The most that were out at one time, by their own notes and the one clock of the machine."""
+    held: int
+    """How often a slot was held and given back."""
+    killed: int
+    left: int
+    """Slots still taken, and asks still in line, once the leases of the dead had ended."""
+
+
+def slots(seconds: float, places: int = 4, processes: int = 6, seed: int = 11) -> Slots:
+    """Let *processes* of four threads take turns at *places* slots of one host, while they and workers are killed."""
+    chance, host = random.Random(seed), "http://dify.example"
+    with sidecar() as (process, ledger), tempfile.TemporaryDirectory(prefix="ens-") as folder:
+        log = Path(folder) / "notes"
+        log.touch()
+        dead: dict[int, float] = {}
+        over = threading.Event()
+        killer = threading.Thread(target=_kill_workers, args=(process.pid, chance, over))
+        with Hammer(processes, process.url, process.token) as all_:
+            all_.begin("hold", host=host, places=places, log=str(log), seconds=seconds, threads=4)
+            killer.start()
+            for child in chance.sample(all_.children, processes // 2):
+                time.sleep(seconds / processes)
+                child.kill()
+                child.wait()
+                dead[child.pid] = time.monotonic()
+            for child in all_.children:
+                if child.pid not in dead and child.stdout:
+                    child.stdout.readline()
+            over.set()
+            killer.join()
+        until(lambda: _answers(ledger), "the sidecar to answer")
+        left = -1
+        for _ in range(100):
+            view = ledger.get_slots()
+            left = view.used.hosts.get(host, 0) + view.waiting
+            if not left:
+                break
+            time.sleep(0.1)  # leases of a second, and a sweep after them
+        out, held = _overlap(log.read_text(encoding="utf-8"), dead)
+        return Slots(out, held, len(dead), left)
+
+
+def _overlap(notes: str, dead: Mapping[int, float]) -> tuple[int, int]:
+    """Return the most that *notes* say were out at one time, and how many came back."""
+    begun: dict[str, tuple[int, float]] = {}
+    ends: dict[str, float] = {}
+    for line in notes.splitlines():
+        pid, ticket, what, at = line.split()
+        if what == "from":
+            begun[ticket] = int(pid), float(at)
+        else:
+            ends[ticket] = float(at)
+    moments = []
+    for ticket, (owner, since) in begun.items():
+        moments += [(since, 1), (ends.get(ticket, dead.get(owner, since)), -1)]
+    out = most = 0
+    for _, change in sorted(moments):
+        out += change
+        most = max(most, out)
+    return most, len(ends)
 
 
 def without_sidecar(mode: str) -> Mapping[str, Any]:

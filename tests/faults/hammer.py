@@ -7,6 +7,8 @@ and its arguments, by a line with a JSON object.
 from __future__ import annotations
 
 import json
+import os
+import random
 import subprocess
 import sys
 import threading
@@ -14,13 +16,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
 from ensemble.client.sidecar import SidecarLedger
 from ensemble.client.wire import connections
 from ensemble.contract.breakers import BreakerPolicy
-from ensemble.contract.exchange import AdmissionAsk, Decision, Exchange, OpenRun, PlannedStep
+from ensemble.contract.exchange import AdmissionAsk, CloseRun, Decision, Exchange, OpenRun, PlannedStep, Settlement
+from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.state import Increment, StateParams
 from plugin.errors import SidecarUnavailable
 from tests.standin.service_api import ROOT
@@ -66,6 +70,47 @@ def admit(ledger: SidecarLedger, *, run_id: str, owner: str, threads: int, each:
         return admitted
 
     return {"tickets": [ticket for tickets in _at_once(ask, threads) for ticket in tickets]}
+
+
+def hold(ledger: SidecarLedger, *, host: str, places: int, log: str, seconds: float, threads: int) -> dict[str, Any]:
+    """Take a slot at *host*, keep it for a moment, give it back, again and again; note in *log* when it was held."""
+    ends = time.monotonic() + seconds
+
+    def take(_: int) -> int:
+        held = 0
+        with Path(log).open("a", encoding="utf-8", buffering=1) as notes:
+            while time.monotonic() < ends:
+                run_id, owner = uuid4().hex, uuid4().hex
+                ask = wish(host=host, host_parallel=places)
+                _insist(partial(ledger.exchange, Exchange(run_id=run_id, owner=owner, open=opening())))
+                if not _let_out(ledger, run_id, owner, ask, ends):
+                    return held
+                notes.write(f"{os.getpid()} {ask.ticket} from {time.monotonic()}\n")
+                time.sleep(random.uniform(0.005, 0.03))
+                notes.write(f"{os.getpid()} {ask.ticket} to {time.monotonic()}\n")
+                held += 1
+                news = Settlement(
+                    ticket=ask.ticket, step=ask.step, identity=ask.identity, outcome=Outcome.SUCCEEDED, took_ms=1
+                )
+                close = CloseRun(status=RunStatus.SUCCEEDED, answer="")
+                ended = Exchange(run_id=run_id, owner=owner, epoch=1, settle=(news,), close=close)
+                _insist(partial(ledger.exchange, ended))
+        return held
+
+    return {"held": sum(_at_once(take, threads))}
+
+
+def _let_out(ledger: SidecarLedger, run_id: str, owner: str, ask: AdmissionAsk, ends: float) -> bool:
+    """Ask until the attempt is admitted; give up at *ends*, and close the run."""
+    while time.monotonic() < ends:
+        asked = Exchange(run_id=run_id, owner=owner, epoch=1, admit=(ask,))
+        (told,) = _insist(partial(ledger.exchange, asked)).admissions
+        if told.decision is Decision.ADMITTED:
+            return True
+        time.sleep((told.retry_after_ms or 10) / 1000)
+    close = CloseRun(status=RunStatus.FAILED, answer="")
+    _insist(partial(ledger.exchange, Exchange(run_id=run_id, owner=owner, epoch=1, close=close)))
+    return False
 
 
 def increment(ledger: SidecarLedger, *, trace_id: str, times: int) -> dict[str, Any]:
@@ -150,7 +195,7 @@ def main() -> None:
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         told = json.loads(line)
-        work = {"probe": probe, "admit": admit, "increment": increment}[told.pop("do")]
+        work = {"probe": probe, "admit": admit, "increment": increment, "hold": hold}[told.pop("do")]
         print(json.dumps(work(ledger, **told)), flush=True)  # type: ignore[operator]  # each takes its own
 
 

@@ -11,7 +11,7 @@ from ensemble.client.sidecar import SidecarLedger
 from ensemble.client.wire import connections
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.runs import RunParams, RunsParams
-from tests.faults.claims import budgets, increments, probes, successors, without_sidecar
+from tests.faults.claims import budgets, increments, probes, slots, successors, without_sidecar
 from tests.faults.crash import VICTIMS, crash
 from tests.faults.holding import POINTS, Holding, holding
 from tests.faults.network import BETWEEN, KINDS, storms
@@ -88,6 +88,16 @@ def test_a_budget_is_never_admitted_beyond() -> None:
     ((admitted, view),) = budgets(1)
 
     assert (admitted, view.budget.calls_reserved, view.budget.tokens_reserved) == (40, 40, 40_000)
+
+
+@pytest.mark.timeout(60)
+def test_slots_are_never_given_twice_and_none_stays_taken() -> None:
+    """Four places, 24 threads in 6 processes; three of these are killed, and workers of the sidecar as well."""
+    turns = slots(4.0)
+
+    assert turns.out <= 4
+    assert turns.held > 20
+    assert (turns.killed, turns.left) == (3, 0)
 
 
 @pytest.mark.timeout(60)
