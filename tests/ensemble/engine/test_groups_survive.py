@@ -147,30 +147,58 @@ def steps(draw: st.DrawFn, deep: int = 1) -> dict[str, Any]:
     return step
 
 
+FAILURES = (
+    Outcome.AGENT_FAILED, Outcome.REJECTED, Outcome.MISCONFIGURED, Outcome.UNAVAILABLE, Outcome.TIMED_OUT,
+    Outcome.THROTTLED, Outcome.INPUT_REQUIRED,
+)  # fmt: skip
+"""Every way in which an agent can fail."""
+
+
+class Asked(Book):
+    """A book that knows the run it was asked about last."""
+
+    run_id = ""
+
+    def exchange(self, ask: Exchange) -> ExchangeAnswer:
+        self.run_id = ask.run_id
+        return super().exchange(ask)
+
+
 class TestAnyGroups:
     """Whatever stands inside what, and whoever fails."""
 
-    @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(plan=st.lists(steps(), min_size=1, max_size=3), seed=st.integers(0, 10**6), fail_fast=st.booleans())
+    @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(
+        plan=st.lists(steps(), min_size=1, max_size=3),
+        seed=st.integers(0, 10**6),
+        fail_fast=st.booleans(),
+        cancelled_at=st.none() | st.integers(1, 12),
+        timeout_s=st.sampled_from([20.0, 20.0, 0.02]),
+    )
     def test_every_run_ends_with_every_step_ended_and_nothing_reserved(
-        self, plan: list[dict[str, Any]], seed: int, *, fail_fast: bool
+        self, plan: list[dict[str, Any]], seed: int, *, fail_fast: bool, cancelled_at: int | None, timeout_s: float
     ) -> None:
-        count = 0
+        """Whoever fails in whatever way, and whether it is cancelled or out of time in the middle."""
+        count, book, hosts = 0, Asked(), Hosts()
 
         def say(_call: Call, _scope: CallScope) -> Reply:
             nonlocal count
             count += 1
+            if count == cancelled_at:
+                book.cancel(book.run_id)
             turn = hash((seed, count)) % 10
             if turn < 2:
-                return bad(Outcome.AGENT_FAILED if turn else Outcome.REJECTED)
+                return bad(FAILURES[hash((seed, count, "how")) % len(FAILURES)])
             tasks = subtasks(("x", "a", f"x{turn}"), ("y", "b", "y"))
             return tasks if turn < 5 else answer(str(turn)) if turn < 8 else good(str(turn))
 
         agents = {name: Scripted(name, [say]) for name in ("a", "b", "c", "boss")}
         listed = [{**each, "id": f"t{number}"} for number, each in enumerate(plan)]
-        book, hosts = Book(), Hosts()
 
-        played = play({"steps": listed}, agents, ledger=book, hosts=hosts, fail_fast=fail_fast, limits=Limits(calls=60))
+        played = play(
+            {"steps": listed}, agents, ledger=book, hosts=hosts, fail_fast=fail_fast, limits=Limits(calls=60),
+            timeout_s=timeout_s,
+        )  # fmt: skip
 
         view = book.run(played.report.run_id)
         assert view.status is played.report.status
