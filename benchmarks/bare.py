@@ -89,17 +89,18 @@ def _steps(ask: Exchange) -> list[str]:
 
 def _operations(ask: Exchange, before: dict[str, str | None], written: Sequence[str]) -> list[str | int]:
     """Return the checks and writes of one exchange."""
-    operations: list[str | int] = []
     versions = {name: int((before[name] or "0").partition("\n")[0]) for name in written}
+    bounds = _BOUND if ask.admit else []
+    operations: list[str | int] = [0, len(bounds)]
+    for first, second in bounds:
+        operations += [_ENOUGH, 1, 2, 1, first, 1, second]
+    operations.append(len(versions))
     for name, version in versions.items():
-        operations += ["check", 1, name, version]
-    for first, second in _BOUND if ask.admit else ():
-        operations += ["bound", _ENOUGH, 1, 2, 1, first, 1, second]
-    for name, version in versions.items():
-        operations += ["put", 1, name, f"{version + 1}\n{_TEXT}"]
+        operations += [1, name, version, f"{version + 1}\n{_TEXT}"]
+    operations.append(_ADDED)
     for number, counter in enumerate(_COUNTERS[:_ADDED]):
-        operations += ["add", 1 + number % 2, counter, 1]
-    return [*operations, "rank", 3, ask.run_id, 1, "expire", 1, _HOUR_MS]
+        operations += [1 + number % 2, counter, 1]
+    return [*operations, 1, 3, ask.run_id, 1, 0, 0, 1, 1, _HOUR_MS]
 
 
 if __name__ == "__main__":

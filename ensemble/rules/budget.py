@@ -8,7 +8,7 @@ once open reservations settle waits; what would not fit even then is refused. A 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 from ensemble.contract.budgets import Limits
 from ensemble.contract.exchange import OnLost
@@ -117,13 +117,13 @@ def book(before: Budget, reserved: Amounts, *, tokens: int | None, took_ms: int)
 def settle(before: Budget, reserved: Amounts, spent: Spent) -> tuple[Budget, Booking]:
     """Return the budget after an attempt has ended, and what was booked; the unknown is booked as reserved."""
     booking = booking_of(reserved, spent)
-    return _commit(release_amounts(before, reserved), booking, 1), booking
+    return _settled(before, reserved, booking), booking
 
 
 def lose(before: Budget, reserved: Amounts, on_lost: OnLost) -> tuple[Budget, Booking]:
     """Return the budget after an attempt's owner is gone: all but time charged or released, time released."""
     booking = lost_booking(reserved, on_lost)
-    return _commit(release_amounts(before, reserved), booking, 1), booking
+    return _settled(before, reserved, booking), booking
 
 
 def correct(
@@ -177,32 +177,45 @@ def lost_booking(reserved: Amounts, on_lost: OnLost) -> Booking:
 
 def reserve_amounts(before: Budget, reserved: Amounts) -> Budget:
     """Return the budget with *reserved* set apart."""
-    return replace(
-        before,
-        tokens_reserved=before.tokens_reserved + reserved.tokens,
-        calls_reserved=before.calls_reserved + reserved.calls,
-        ms_reserved=before.ms_reserved + reserved.ms,
-        nano_reserved=before.nano_reserved + reserved.nano,
-    )
+    return _moved(before, reserved=reserved)
 
 
 def release_amounts(before: Budget, reserved: Amounts) -> Budget:
     """Return the budget with *reserved* given back."""
-    return replace(
-        before,
-        tokens_reserved=before.tokens_reserved - reserved.tokens,
-        calls_reserved=before.calls_reserved - reserved.calls,
-        ms_reserved=before.ms_reserved - reserved.ms,
-        nano_reserved=before.nano_reserved - reserved.nano,
-    )
+    return _moved(before, reserved=reserved, reserved_sign=-1)
 
 
 def _commit(before: Budget, booking: Booking, sign: int) -> Budget:
-    return replace(
-        before,
-        tokens_committed=before.tokens_committed + sign * booking.spent.tokens,
-        calls_committed=before.calls_committed + sign * booking.spent.calls,
-        ms_committed=before.ms_committed + sign * booking.spent.ms,
-        nano_committed=before.nano_committed + sign * booking.spent.nano,
-        estimated=before.estimated + sign * booking.estimated,
+    return _moved(before, committed=booking.spent, sign=sign, estimated=sign * booking.estimated)
+
+
+def _settled(before: Budget, reserved: Amounts, booking: Booking) -> Budget:
+    return _moved(
+        before, reserved=reserved, reserved_sign=-1, committed=booking.spent, estimated=int(booking.estimated)
+    )
+
+
+_NOTHING = Amounts()
+
+
+def _moved(
+    before: Budget,
+    *,
+    reserved: Amounts = _NOTHING,
+    reserved_sign: int = 1,
+    committed: Amounts = _NOTHING,
+    sign: int = 1,
+    estimated: int = 0,
+) -> Budget:
+    """Return the budget with amounts added or taken away; `dataclasses.replace` takes three times as long."""
+    return Budget(
+        tokens_committed=before.tokens_committed + sign * committed.tokens,
+        tokens_reserved=before.tokens_reserved + reserved_sign * reserved.tokens,
+        calls_committed=before.calls_committed + sign * committed.calls,
+        calls_reserved=before.calls_reserved + reserved_sign * reserved.calls,
+        ms_committed=before.ms_committed + sign * committed.ms,
+        ms_reserved=before.ms_reserved + reserved_sign * reserved.ms,
+        nano_committed=before.nano_committed + sign * committed.nano,
+        nano_reserved=before.nano_reserved + reserved_sign * reserved.nano,
+        estimated=before.estimated + estimated,
     )

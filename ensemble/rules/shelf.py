@@ -25,6 +25,8 @@ CHANGES_KEPT = 50
 RUN_ID_LENGTH = 32
 """A probe's holder is a run by its id, or a moment in decimal digits, which are fewer."""
 
+_CLOSED = Breaker()
+"""Of an agent nobody knows."""
 _CHANGES = TypeAdapter(tuple[BreakerChange, ...])
 
 
@@ -47,7 +49,7 @@ class Shelf:
         """Return the breaker of *identity*; an agent nobody knows has a closed one."""
         if identity not in self._breakers:
             text = self._draft.text(breaker_at(identity))
-            self._breakers[identity] = Breaker() if text is None else Breaker.model_validate_json(text)
+            self._breakers[identity] = _CLOSED if text is None else Breaker.model_validate_json(text)
         return self._breakers[identity]
 
     def put(self, identity: str, after: Breaker) -> tuple[BreakerChange, ...]:
@@ -56,7 +58,7 @@ class Shelf:
         Returns the change of its state, if that is one.
         """
         before = self.get(identity)
-        if after == before:
+        if after is before or after == before:
             return ()
         self._breakers[identity] = after
         self._changed[identity] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from ensemble.contract.exchange import Uncertain
 from ensemble.contract.outcomes import RunStatus, Source, StepStatus
@@ -21,6 +22,7 @@ from ensemble.rules.views import attempts_of, results_of
 __all__ = ["Working", "counters_at"]
 
 
+@lru_cache(maxsize=64)  # one decision asks for the same ones several times
 def counters_at(run_id: str) -> tuple[Address, ...]:
     """Return the addresses of the counters of a run's budget."""
     key = run_hash(run_id)
@@ -117,7 +119,8 @@ class Working:
         self.breakers.finish()
         self.places.finish()
         for name, address in zip(COUNTERS, counters_at(self.run_id), strict=True):
-            self.draft.add(address, getattr(self.budget, name) - getattr(self._budget, name))
+            if delta := getattr(self.budget, name) - getattr(self._budget, name):
+                self.draft.add(address, delta)
 
     def _put_run(self) -> None:
         """Write the run itself, which fences every earlier epoch, and its lease."""

@@ -80,35 +80,43 @@ def parse_reading(groups: Groups, answer: list[Any]) -> Reading:
 
 
 def commit_arguments(tenant: str, reading: Reading, changes: Changes) -> Arguments:
-    """Return keys and arguments of ``commit.lua`` for *changes* decided on *reading*."""
+    """Return keys and arguments of ``commit.lua`` for *changes* decided on *reading*: its parts, in their order."""
     numbers: dict[str, int] = {}
-    args: list[str | int] = []
+    versions = reading.versions
 
     def number(key: str) -> int:
         return numbers.setdefault(key, len(numbers) + 1)
 
-    versions = reading.versions
-    for address in (*changes.puts, *changes.deletes, *changes.checks):
-        args += "check", number(address.key), address.field, versions.get(address, "0")
+    args: list[str | int] = [len(changes.checks)]
+    for key, field in changes.checks:
+        args += number(key), field, versions.get(Address(key, field), "0")
+    args.append(len(changes.guards))
     for guard in changes.guards:
-        args += "bound", guard.at_most, guard.delta, len(guard.addresses)
-        for address in guard.addresses:
-            args += number(address.key), address.field
+        args += guard.at_most, guard.delta, len(guard.addresses)
+        for key, field in guard.addresses:
+            args += number(key), field
+    args.append(len(changes.puts))
     for address, text in changes.puts.items():
+        before = versions.get(address, "0")
         # Never a version this document had before, also where it was deleted meanwhile.
-        version = max(reading.now_us, int(versions.get(address, "0")) + 1)
-        args += "put", number(address.key), address.field, f"{version}\n{text}"
-    for address, delta in changes.increments.items():
-        args += "add", number(address.key), address.field, delta
+        version = max(reading.now_us, int(before) + 1)
+        args += number(address.key), address.field, before, f"{version}\n{text}"
+    args.append(len(changes.increments))
+    for (key, field), delta in changes.increments.items():
+        args += number(key), field, delta
     # Redis out of memory refuses what grows before it has written anything; what shrinks comes after that.
-    for address, score in changes.index.items():
-        if score is not None:
-            args += "rank", number(address.key), address.field, score
+    ranks = [(address, score) for address, score in changes.index.items() if score is not None]
+    args.append(len(ranks))
+    for (key, member), score in ranks:
+        args += number(key), member, score
+    args.append(len(changes.deletes))
     for address in changes.deletes:
-        args += "delete", number(address.key), address.field
-    for address, score in changes.index.items():
-        if score is None:
-            args += "unrank", number(address.key), address.field
+        args += number(address.key), address.field, versions.get(address, "0")
+    unranked = [address for address, score in changes.index.items() if score is None]
+    args.append(len(unranked))
+    for key, member in unranked:
+        args += number(key), member
+    args.append(len(changes.expiries))
     for key, ms in changes.expiries.items():
-        args += "expire", number(key), ms
+        args += number(key), ms
     return [full_key(tenant, key) for key in numbers], args

@@ -74,7 +74,7 @@ def test_a_delay_comes_before_the_piece(echo: tuple[str, int]) -> None:
             assert client.recv(100) == b"hello"
 
     assert time.monotonic() - begun >= 0.2
-    assert seen == [Piece(1, towards_target=True, length=5), Piece(1, towards_target=False, length=5)]
+    assert seen[:2] == [Piece(1, towards_target=True, length=5), Piece(1, towards_target=False, length=5)]
 
 
 def test_a_dropped_piece_never_comes_and_the_connection_stays(echo: tuple[str, int]) -> None:

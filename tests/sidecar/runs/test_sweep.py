@@ -5,11 +5,12 @@ from __future__ import annotations
 from ensemble.contract.exchange import AdmissionAsk, Exchange, OpenRun, PlannedStep
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.runs import RunParams
+from ensemble.rules.addresses import LEASES, run_at
 from ensemble.rules.records import Defaults
+from ensemble.rules.snapshot import Address, Changes
 from sidecar.runs.service import Runs
 from sidecar.runs.sweep import Sweeper
 from sidecar.store.keys import full_key
-from sidecar.store.scripts import Script
 from sidecar.store.store import Store
 
 LEASE_MS = 1
@@ -57,11 +58,8 @@ def test_a_living_run_is_left_alone(store: Store, tenant: str) -> None:
 def test_a_run_nobody_can_read_does_not_keep_the_others_waiting(store: Store, tenant: str) -> None:
     """As one written by another version may be."""
     runs = Runs(store, Defaults(lease_ms=LEASE_MS))
-    Script("sidecar.store", "commit.lua").run(
-        store.redis,
-        [full_key(tenant, "run:broken"), full_key(tenant, "leases")],
-        ["put", 1, "run", "1\nno document", "rank", 2, "broken", 1],
-    )
+    broken = Changes(puts={run_at("broken"): "no document"}, index={Address(LEASES, "broken"): 1})
+    store.decide(tenant, lambda _: (None, broken), [run_at("broken")])
     opened(runs, tenant)
     while runs.get(tenant, RunParams(run_id=RUN)).lease_ms:
         pass
