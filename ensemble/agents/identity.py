@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
 ]  # fmt: skip
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_KEPT = 256
+"""URLs whose reading is remembered: every run reads the same few, once or twice for each of its agents."""
 _HOST = re.compile(r"^[\w.\-]+$|^[0-9a-f:.%]+$", re.IGNORECASE)
 
 
@@ -18,6 +21,7 @@ class BaseUrlError(ValueError):
     """The base URL of a Service API can't be used; the message names the fix and shows no user name or password."""
 
 
+@lru_cache(maxsize=_KEPT)
 def normalise_base_url(url: str) -> str:
     """Return *url* in the one spelling identities are made of: ``https://host[:port][/prefix]/v1``.
 
@@ -40,6 +44,7 @@ def normalise_base_url(url: str) -> str:
     return _origin(parts) + path
 
 
+@lru_cache(maxsize=_KEPT)
 def origin_of(base_url: str) -> str:
     """Return scheme, host and port: calls with the same origin share its connections."""
     return _origin(_split(base_url))
