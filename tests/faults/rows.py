@@ -14,6 +14,7 @@ from tests.faults.crash import VICTIMS, crash
 from tests.faults.holding import STORES, Holding, holding
 from tests.faults.judging import Count
 from tests.faults.network import BETWEEN, KINDS, storms
+from tests.faults.patterns import patterns
 from tests.faults.stops import STOPPED, stop
 from tests.standin.cable import Kind
 
@@ -43,8 +44,15 @@ def _storm(between: str, kind: Kind, _store: str) -> Iterator[Round]:
         yield lambda: world.round(kind)
 
 
+@contextmanager
+def _amid_patterns(store: str) -> Iterator[Round]:
+    with patterns(store) as world:
+        yield world.round
+
+
 ROWS: Mapping[str, Row] = {
     **{f"kill {victim}": Row(partial(_held, crash, victim)) for victim in VICTIMS},
+    "kill plugin amid patterns": Row(_amid_patterns),
     **{f"stop {stopped}": Row(partial(_held, stop, stopped), stores=("everysec",)) for stopped in STOPPED},
     **{
         f"{kind} between {between}": Row(partial(_storm, between, kind), stores=("everysec",))

@@ -1,4 +1,4 @@
-"""One world for the whole folder: starting it costs more than most tests do."""
+"""One world for all tests of a worker: starting it costs more than most tests do."""
 
 from __future__ import annotations
 

@@ -17,72 +17,15 @@ from ensemble.contract.base import is_part
 from ensemble.contract.outcomes import RunStatus, StepStatus
 from ensemble.contract.runs import RunParams, RunsParams, RunView
 from tests.faults.processes import until
-from tests.standin.apps import App, Usage
 from tests.standin.daemon import PluginProcess
 from tests.standin.failures import always
 from tests.standin.parameters import variable
 from tests.standin.service_api import ROOT
 from tests.standin.world import World, world
+from tests.together.groups import ANSWERS, PLANS, SLOW, several, worker
 from tests.together.team import Team, entry
 
 type MakeTeam = Callable[..., Team]
-
-
-TASKS = [
-    {"id": "x", "agent": "market", "input": "find"},
-    {"id": "y", "agent": "tech", "input": "judge", "depends_on": ["x"]},
-]
-AS_MANAGER = (
-    ("The results so far follow.", '{"answer": "all of it is done"}'),
-    ("", f"Sure!\n```json\n{json.dumps({'subtasks': TASKS})}\n```"),
-)
-AS_CRITIC = (("a better one", "APPROVED"), ("", "Make it better, please."))
-AS_WRITER = (("better, please", "a better one"), ("", "a first one"))
-
-
-def worker(name: str, **more: Any) -> App:
-    """Return an app whose answer depends on nothing but what it is asked."""
-    return App(**{"name": name, "answer": f"{name}: {{query}}", "usage": Usage(prompt_tokens=5), **more})
-
-
-def several(**changes: Mapping[str, Any]) -> list[App]:
-    """Return an app for every part of a pattern; *changes* by name."""
-    apps = {
-        "market": worker("market"),
-        "tech": worker("tech"),
-        "finance": worker("finance"),
-        "boss": worker("boss", replies=AS_MANAGER),
-        "writer": worker("writer", replies=AS_WRITER),
-        "critic": worker("critic", replies=AS_CRITIC),
-    }
-    return [app.model_copy(update=dict(changes.get(name, {}))) for name, app in apps.items()]
-
-
-PLANS: dict[str, dict[str, Any]] = {
-    "for_each": {
-        "steps": [
-            {"id": "each", "agent": "market", "for_each": ["a", "b", "c"], "query": "{{ item }}"},
-            {"id": "sum", "agent": "tech", "depends_on": "each"},
-        ]
-    },
-    "loop": {"pattern": "loop", "agents": ["writer", "critic"]},
-    "vote": {"steps": [{"id": "v", "query": "yes", "vote": {"agents": ["market", "tech", "market"], "agree": 2}}]},
-    "race": {"steps": [{"id": "r", "race": ["market", "tech"]}]},
-    "nested": {
-        "steps": [
-            {"id": "n", "steps": [{"id": "x", "agent": "market"}, {"id": "y", "agent": "tech", "depends_on": "x"}]},
-            {"id": "z", "agent": "finance", "depends_on": "n"},
-        ]
-    },
-    "hierarchical": {"pattern": "hierarchical", "manager": "boss", "agents": ["market", "tech"]},
-}
-ANSWERS = {
-    "for_each": "tech: go\n\n### each\n### 0\n\nmarket: a\n\n### 1\n\nmarket: b\n\n### 2\n\nmarket: c",
-    "loop": "a better one",
-    "vote": "market: yes",
-    "nested": "finance: go\n\n### n\ntech: go\n\n### market\nmarket: go",
-    "hierarchical": "all of it is done",
-}
 
 
 @pytest.mark.parametrize("pattern", PLANS)
@@ -173,10 +116,6 @@ def test_the_deadline_ends_a_loop_with_what_it_has(make_team: MakeTeam) -> None:
 
     assert result.error is not None
     assert "time" in result.error.message
-
-
-SLOW = {"market": {"latency_s": 0.25}, "tech": {"latency_s": 0.25}, "finance": {"latency_s": 0.25},
-        "boss": {"latency_s": 0.25}, "writer": {"latency_s": 0.25}, "critic": {"latency_s": 0.25}}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from tests.faults.claims import budgets, increments, probes, slots, successors, 
 from tests.faults.crash import VICTIMS, crash
 from tests.faults.holding import POINTS, Holding, holding
 from tests.faults.network import BETWEEN, KINDS, storms
+from tests.faults.patterns import patterns
 from tests.faults.processes import until
 from tests.faults.stops import STOPPED, stop
 from tests.standin.apps import App, Variable
@@ -58,6 +59,16 @@ def test_trouble_on_every_wire_costs_nothing_that_is_not_flagged() -> None:
         count = world.round(*KINDS, storm_s=2.5)
 
     assert count.runs > 0
+    assert (count.faults, count.seen) == (0, [])
+
+
+@pytest.mark.timeout(120)
+def test_a_kill_amid_every_pattern_costs_nothing_that_is_not_flagged() -> None:
+    """A run of each, whose parts come into being while it runs, killed together and resumed."""
+    with patterns() as world:
+        count = world.round()
+
+    assert count.runs > 0, "nobody was killed midway"
     assert (count.faults, count.seen) == (0, [])
 
 
