@@ -20,12 +20,12 @@ serve: venv  ## Start the sidecar; it says where it listens and which token to p
 
 # Three processes: the Dify SDK patches its whole process for gevent, which would hide races from all other tests, and
 # tests/together starts real servers and plugins. A process that collects nothing fails as well (pytest's status 5).
-# The first runs a worker for each core; a file stays together, for its fixtures are servers.
+# Two of them run a worker for each core; a file stays together, for its fixtures are servers.
 test: venv  ## Run every test.
 	@failed=; \
 	$(PYTEST) tests --ignore=tests/plugin --ignore=tests/together -n auto --dist loadfile || failed="$$failed rest"; \
 	$(PYTEST) tests/plugin || failed="$$failed plugin"; \
-	$(PYTEST) tests/together || failed="$$failed together"; \
+	$(PYTEST) tests/together -n auto --dist loadfile || failed="$$failed together"; \
 	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 check: venv  ## Check format, lint, types, imports, and run the quick tests.

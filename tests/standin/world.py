@@ -173,10 +173,12 @@ def world(*apps: App, env: Mapping[str, str] | None = None, root: Path = ROOT, *
         **options: fields of the stand-in's ``Config``.
 
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="ensemble-") as folder,
-        SidecarProcess(Path(folder), env=env) as sidecar,
-        process(*apps, **options) as dify,
-        PluginProcess(root) as plugin,
-    ):
+    with contextlib.ExitStack() as stack:
+        # Begun first, waited for last: it takes longer to import the SDK than everything else takes to start.
+        starting = PluginProcess(root)
+        stack.callback(starting.kill)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ensemble-"))
+        sidecar = stack.enter_context(SidecarProcess(Path(folder), env=env))
+        dify = stack.enter_context(process(*apps, **options))
+        plugin = stack.enter_context(starting)
         yield World(sidecar, plugin, dify, {app.name: app for app in apps})
