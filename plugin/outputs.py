@@ -15,7 +15,16 @@ from ensemble.contract.results import ErrorInfo, StepResult, Usage
 from ensemble.engine.events import Report
 from plugin.sizing import fitted
 
-__all__ = ["VARIABLES", "answer_text", "error_entry", "result_entry", "too_long", "usage_entry", "variables"]
+__all__ = [
+    "VARIABLES",
+    "answer_text",
+    "error_entry",
+    "result_entry",
+    "too_long",
+    "usage_entry",
+    "variables",
+    "warnings_told",
+]
 
 VARIABLES = ("status", "results", "errors", "usage", "warnings", "trace_id", "run_id", "run_url")
 """Every variable sent at the end; *progress* and *answer* are streamed before."""
@@ -34,20 +43,24 @@ def variables(report: Report, where: str = "") -> dict[str, Any]:
     """
     results, cut = fitted([result_entry(result) for result in report.results], where)
     errors, _ = fitted([error_entry(result, result.error) for result in report.errors if result.error is not None])
-    notes = [*report.warnings, *([_cut_note(cut)] if cut else [])]
-    warnings, _ = fitted(plain(notes))
     values = {
         "status": str(report.status),
         "results": results,
         "errors": errors,
         "usage": usage_entry(report.usage),
-        "warnings": warnings,
+        "warnings": warnings_told(report, cut),
         "trace_id": report.trace_id,
         "run_id": report.run_id,
         # The sidecar has no page of a run to link to.
         "run_url": "",
     }
     return {name: values[name] for name in VARIABLES}
+
+
+def warnings_told(report: Report, cut: int | None = None) -> list[Any]:
+    """Return the warnings, and one more where the results' texts were cut after *cut* characters."""
+    told, _ = fitted(plain([*report.warnings, *([_cut_note(cut)] if cut else [])]))
+    return told
 
 
 def answer_text(report: Report) -> str:

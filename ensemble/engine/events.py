@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.results import StepResult, Usage
 
-__all__ = ["AnswerText", "Event", "Progress", "Report"]
+__all__ = ["AnswerText", "Closing", "Event", "Progress", "Report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,8 @@ class Progress:
     """One line about what just happened, for people who watch. Never empty, no line break at its end."""
 
     line: str
+    more: bool = False
+    """Whether the next event is there already, so that whoever passes them on may put both into one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,6 @@ class AnswerText:
     """A piece of the run's answer as it comes."""
 
     text: str
-
-
-type Event = Progress | AnswerText
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,3 +51,13 @@ class Report:
     def errors(self) -> tuple[StepResult, ...]:
         """Return the results that carry an error: of steps, then of parts."""
         return tuple(result for result in (*self.results, *self.parts) if result.error is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """Every step has ended, and the ledger is being told. The run may still fail as a whole, or come to more warnings."""
+
+    report: Report
+
+
+type Event = Progress | AnswerText | Closing

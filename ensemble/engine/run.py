@@ -12,11 +12,12 @@ from collections.abc import Callable, Generator
 from ensemble.agents.port import Reply
 from ensemble.contract.exchange import CloseRun, ExchangeAnswer, Reached, Role
 from ensemble.contract.outcomes import Outcome, RunStatus
+from ensemble.engine.beside import Beside
 from ensemble.engine.calls import Calls, Known, PlaceGiven, Replied, Said
 from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.ending import GRACE_S, Endings
 from ensemble.engine.errors import RunTakenOver
-from ensemble.engine.events import Event, Report
+from ensemble.engine.events import Closing, Event, Report
 from ensemble.engine.falling import Falling
 from ensemble.engine.following import follow
 from ensemble.engine.heeding import Heeding
@@ -33,13 +34,12 @@ from ensemble.engine.steps import Phase
 from ensemble.engine.streaming import Streaming
 from ensemble.engine.telling import Teller
 from ensemble.engine.uncertain import RECONCILE
+from ensemble.engine.watching import Watching
 from ensemble.plan.answer import compose
 from ensemble.plan.joins import SkipReason
 
 __all__ = ["run"]
 
-HEARTBEAT_S = 30.0
-"""Something is told at least this often: Dify and those who watch must not take silence for death."""
 RENEW_S = 10.0
 """An idle engine renews its lease this often, or three times a lease where that is shorter."""
 TOGETHER_S = 0.005
@@ -87,6 +87,7 @@ class _Engine:
     ) -> None:
         self.state = RunState(request, context)
         self.ledger = ledger
+        self.runner = runner
         self.calls = Calls(runner)
         self.scheduler = Scheduler(self.state, self.calls, hosts)
         self.teller = Teller(self.state, ledger)
@@ -95,7 +96,7 @@ class _Engine:
         settling = Settling(self.state, chance, falling)
         self.endings = Endings(self.state, self.calls, self.scheduler, settling, self.streaming)
         self.heeding = Heeding(self.state, self.calls, self.scheduler, self.streaming, self.endings, falling)
-        self.told_s = time.monotonic()
+        self.watching = Watching(self.state)
 
     def conduct(self) -> Generator[Event, None, Report]:
         """Open the run, then go round until every step has ended, then close it."""
@@ -118,7 +119,7 @@ class _Engine:
             if self.state.all_done():
                 break
             time.sleep(0)  # The calls just started go out before anything is said of them: saying it takes longer.
-            yield from self._tell()
+            yield from self.watching.tell()
             self._listen()
         return (yield from self._close())
 
@@ -133,7 +134,7 @@ class _Engine:
         while answer.run.role is Role.FOLLOWER:
             self.scheduler.step_back()  # the owner may need the very places we hold
             run_id = answer.run.run_id
-            stored = yield from follow(self.state, self.ledger, run_id, self._tell)
+            stored = yield from follow(self.state, self.ledger, run_id, self.watching.tell)
             if stored is not None:
                 return replayed_report(self.state, run_id, stored)
             self.scheduler.advance()
@@ -185,23 +186,13 @@ class _Engine:
         first = self.state.settle[0]
         return self.state.started_s + (first.started_ms + first.took_ms) / 1000 + TOGETHER_S
 
-    def _tell(self) -> Generator[Event, None, None]:
-        """Yield what there is to say, or that we are still here."""
-        now = time.monotonic()
-        if not self.state.news and now - self.told_s >= HEARTBEAT_S:
-            running = ", ".join(step.step.id for step in self.state.in_phase(Phase.RUNNING)) or "nothing yet"
-            self.state.say(f"still running: {running}")
-        while self.state.news:
-            self.told_s = now
-            yield self.state.news.popleft()
-
     def _listen(self) -> None:
         """Wait until a call has something to say or something is due; take in all there is."""
         due = min(
             self.scheduler.next_due_s() + GRACE_S,
             self._renewal_s(),
             self._outcomes_due_s(),
-            self.told_s + HEARTBEAT_S,
+            self.watching.due_s(),
         )
         with contextlib.suppress(queue.Empty):
             self._take_in(self.calls.inbox.get(timeout=max(0.0, due - time.monotonic())))
@@ -253,12 +244,19 @@ class _Engine:
         answer, warnings = compose(state.request.plan, scope_of(state), left_out)
         state.warn(*warnings)
         self.streaming.judge(answer)
-        closing = self.teller.exchange(
-            {}, CloseRun(status=status, answer=answer[:ANSWER_CHARS], warnings=state.warnings)
-        )
-        self.scheduler.told()
-        if closing.run.role is not Role.OWNER:
+        drafted = report(state, status, answer)
+        close = CloseRun(status=status, answer=answer[:ANSWER_CHARS], warnings=state.warnings)
+        with Beside(self.runner, "ensemble-close", lambda: self._tell_the_end(close)) as telling:
+            # What there is to say takes about as long to write as the ledger takes to answer.
+            yield from self.watching.tell()
+            yield Closing(drafted)
+        if telling.result().run.role is not Role.OWNER:
             raise RunTakenOver(RunTakenOver.__doc__)
         state.say(f"run {status}")
-        yield from self._tell()
-        return report(state, status, answer)
+        yield from self.watching.tell()
+        return drafted
+
+    def _tell_the_end(self, close: CloseRun) -> ExchangeAnswer:
+        answer = self.teller.exchange({}, close)
+        self.scheduler.told()
+        return answer

@@ -13,7 +13,7 @@ from ensemble.agents.memory import Remembering
 from ensemble.agents.port import Agent
 from ensemble.client.fallback import FallbackLedger
 from ensemble.contract.budgets import Limits
-from ensemble.engine.events import Event, Report
+from ensemble.engine.events import Closing, Event, Report
 from ensemble.engine.request import RUN_TIMEOUT_S, RunRequest
 from ensemble.engine.run import run
 from ensemble.engine.threads import ThreadRunner
@@ -232,7 +232,7 @@ def _followed(conducting: Generator[Event, None, Report], on_event: Callable[[Ev
             except StopIteration as ended:
                 report: Report = ended.value
                 return report
-            if on_event is not None:
+            if on_event is not None and not isinstance(event, Closing):
                 on_event(event)
 
 

@@ -18,10 +18,10 @@ from dify_plugin.entities.tool import ToolInvokeMessage
 from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
 from ensemble.contract.plain import plain
 from ensemble.contract.results import ErrorInfo, StepResult, Usage
-from ensemble.engine.events import AnswerText, Event, Progress, Report
+from ensemble.engine.events import AnswerText, Closing, Event, Progress, Report
 from plugin.errors import EnsembleError, NoAgentSucceeded, RunCancelled, StepFailed
 from plugin.failing import hard_failure
-from plugin.messages import messages
+from plugin.messages import LINE_CHARS, messages
 from plugin.outputs import VARIABLES, answer_text, result_entry, usage_entry, variables
 from plugin.sizing import MAX_MESSAGE_BYTES
 from plugin.whole import Keep
@@ -162,6 +162,12 @@ class Anybody(Tool):
         raise NotImplementedError
 
 
+def variables_of(sent: list[ToolInvokeMessage]) -> list[tuple[str, Any]]:
+    """Return names and values of the variables among *sent*, as they come."""
+    bodies = [each.message for each in sent if isinstance(each.message, ToolInvokeMessage.VariableMessage)]
+    return [(body.variable_name, body.variable_value) for body in bodies]
+
+
 def told(report: Report, *events: Event, keep: Keep | None = None) -> list[ToolInvokeMessage]:
     """Return the messages for a run with *events* that ends with *report*."""
 
@@ -200,6 +206,46 @@ def test_progress_is_streamed_a_line_an_event() -> None:
     assert said(sent)["answer"] == "the answer"
     assert said(sent)["progress"] == "one started\none succeeded\n"
     assert said(sent)["text"] == "the answer"
+
+
+def test_lines_that_come_together_are_one_message() -> None:
+    """Each message costs Dify's daemon and Dify more than what stands in it."""
+    together = [Progress(f"line {n}", more=n < 2) for n in range(3)]
+    sent = told(
+        a_report(), *together, AnswerText("the "), Progress("held", more=True), Progress("p" * 20_000, more=True)
+    )
+
+    lines = [line for name, line in variables_of(sent) if name == "progress"]
+    assert lines == ["line 0\nline 1\nline 2\n", f"held\n{'p' * LINE_CHARS}\n"]
+
+
+def test_lines_do_not_wait_for_each_other_without_end() -> None:
+    """However many come at once, no message grows beyond what the daemon bears."""
+    sent = told(a_report(), *(Progress("p" * 10_000, more=True) for _ in range(1000)))
+
+    assert max(map(written, sent)) < 64 * 1024
+    assert said(sent)["progress"] == f"{'p' * LINE_CHARS}\n" * 1000
+
+
+@pytest.mark.parametrize("streamed", [[], [AnswerText("the ")], [AnswerText("oth")]])
+def test_all_but_the_warnings_is_sent_while_the_ledger_is_told(streamed: list[Event]) -> None:
+    """Once, and to the same end as if it had been sent afterwards."""
+    draft, final = a_report(), a_report(warnings=("careful", "The sidecar went away at the very end."))
+
+    sent = told(final, *streamed, Closing(draft), Progress("run succeeded"))
+
+    assert [name for name, _ in variables_of(sent)][-2:] == ["progress", "warnings"]
+    assert said(sent) == said(told(final, *streamed, Progress("run succeeded")))
+
+
+def test_a_run_that_fails_at_the_very_end_has_no_outputs() -> None:
+    """Hard failures are known by then, and are raised once the ledger knows; results too long are kept first."""
+    failed = a_report([BAD], status=RunStatus.FAILED, failed_hard=True)
+    long = a_report([big(text="x" * 2_000_000)])
+
+    with pytest.raises(NoAgentSucceeded):
+        told(failed, Closing(failed))
+    assert said(told(long, Closing(long), Progress("run succeeded"))) == said(told(long, Progress("run succeeded")))
 
 
 def test_a_run_without_a_word_still_has_its_progress() -> None:
