@@ -17,7 +17,7 @@ from ensemble.aggregate.merging import Rule
 from ensemble.aggregate.voting import Weights
 from ensemble.contract.context import EACH_TOKENS, LIMIT_TOKENS, Compression, Order
 from ensemble.plan.faults import Faults, PlanError
-from ensemble.plan.model import Limits
+from ensemble.plan.limits import Limits
 from ensemble.plan.source import parse_text
 from plugin.errors import BadParameters, in_words
 from plugin.parameters import Reader

@@ -19,7 +19,7 @@ from ensemble.contract.budgets import Money
 from ensemble.contract.problems import Fault
 from ensemble.plan.budgetfields import read_budgets
 from ensemble.plan.faults import Faults, PlanError
-from ensemble.plan.model import Limits
+from ensemble.plan.limits import Limits
 from ensemble.plan.moneyfields import read_money
 from ensemble.plan.source import parse_text
 from plugin.credentials import ON_SIDECAR_LOSS

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ensemble.plan.faults import Faults, PlanError
-from ensemble.plan.model import Limits
+from ensemble.plan.limits import Limits
 from ensemble.plan.source import parse_text
 from plugin.errors import BadParameters, in_words
 from plugin.parameters import Reader

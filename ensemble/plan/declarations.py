@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ensemble.plan.agents import ON_UNCERTAIN, ModelAgent, ToolAgent
 from ensemble.plan.fallbackfields import fallback_settings
 from ensemble.plan.faults import Faults, folded
 from ensemble.plan.fields import MAX_RETRIES, MAX_TOKENS, Fields, at, entries, name_of
 from ensemble.plan.lookup import Declaration
-from ensemble.plan.model import ON_UNCERTAIN, ModelAgent, ToolAgent
 from ensemble.plan.source import parse_text
 from ensemble.plan.texts import Texts
 from ensemble.plan.tools import read_tool

@@ -16,8 +16,9 @@ from ensemble.plan.fields import MAX_TOKENS, Fields, at
 from ensemble.plan.groupfields import MAX_PARALLEL
 from ensemble.plan.groups import MAX_TIERS
 from ensemble.plan.inside import depth_of, size_of
+from ensemble.plan.limits import Limits
 from ensemble.plan.lookup import Declaration, Directory
-from ensemble.plan.model import Defaults, Limits, OnFailure, Plan, Step
+from ensemble.plan.model import Defaults, OnFailure, Plan, Step
 from ensemble.plan.moneyfields import read_money
 from ensemble.plan.routes import Routing, read_routing
 from ensemble.plan.source import parse_text

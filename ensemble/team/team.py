@@ -17,9 +17,10 @@ from ensemble.engine.events import Event, Report
 from ensemble.engine.request import RUN_TIMEOUT_S, RunRequest
 from ensemble.engine.run import run
 from ensemble.engine.threads import ThreadRunner
+from ensemble.plan.agents import AgentSpec, CredentialAgent
 from ensemble.plan.faults import Faults, folded
 from ensemble.plan.fields import name_of
-from ensemble.plan.model import AgentSpec, CredentialAgent, Plan
+from ensemble.plan.model import Plan
 from ensemble.plan.reading import read_plan
 from ensemble.plan.templates import START, TASK
 from ensemble.team.dify import DifyApp

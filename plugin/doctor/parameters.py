@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ensemble.plan.model import Limits
+from ensemble.plan.limits import Limits
 from plugin.errors import BadParameters, in_words
 from plugin.parameters import Reader
 

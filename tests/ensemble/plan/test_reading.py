@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from ensemble.plan.agents import AppAgent, CredentialAgent, ModelAgent
 from ensemble.plan.faults import PlanError
 from ensemble.plan.joins import Join, JoinKind
-from ensemble.plan.model import AppAgent, CredentialAgent, Limits, ModelAgent, Plan
+from ensemble.plan.limits import Limits
+from ensemble.plan.model import Plan
 from ensemble.plan.reading import read_plan
 from ensemble.plan.templates import Reference, Template
 
