@@ -12,15 +12,14 @@ from ensemble.plan.cycles import find_cycles, in_words
 from ensemble.plan.declarations import Named, named_agents, parse_agents, read_agents, read_settings, read_tools
 from ensemble.plan.fallbackfields import REFUSAL, check_fallbacks, fallback_settings, find_backups, found_backup
 from ensemble.plan.faults import Faults, folded, shortened
-from ensemble.plan.fields import MAX_TOKENS, Fields, at
-from ensemble.plan.groupfields import MAX_PARALLEL
+from ensemble.plan.fields import Fields, at
 from ensemble.plan.groups import MAX_TIERS
 from ensemble.plan.inside import depth_of, size_of
-from ensemble.plan.limits import Limits
+from ensemble.plan.limitfields import read_limits
 from ensemble.plan.lookup import Declaration, Directory
 from ensemble.plan.model import Defaults, OnFailure, Plan, Step
-from ensemble.plan.moneyfields import read_money
-from ensemble.plan.routes import Routing, read_routing
+from ensemble.plan.routefields import read_routing
+from ensemble.plan.routes import Routing
 from ensemble.plan.source import parse_text
 from ensemble.plan.stepfields import RawStep, raw_nodes, raw_steps, read_step
 from ensemble.plan.team import PATTERNS, routed_steps, with_synthesizer
@@ -144,7 +143,7 @@ class _Reader:
             output=self._output(steps),
             synthesizer=answering,
             pattern=chosen,
-            limits=self._limits(),
+            limits=read_limits(root, self.faults),
             budgets=read_budgets(root.take("budgets"), "budgets", self.faults),
             on_failure=_on_failure(root),
             defaults=self._defaults(directory),
@@ -262,16 +261,6 @@ class _Reader:
         ids = dict.fromkeys(step.id for step in steps)
         return self._texts(ids, self.plan_typed).answer(data, "output", ids)
 
-    def _limits(self) -> Limits:
-        """Read ``limits``; each may stand at the top of the plan as well."""
-        inner = Fields(self.root.take("limits"), "limits", self.faults)
-        low, high = _limits_of(inner, self.faults), _limits_of(self.root, self.faults)
-        inner.close()
-        if low.max_money and high.max_money and low.max_money.currency != high.max_money.currency:
-            fix = "Write it once, or twice in one currency."
-            self.faults.add("max_money", "It is in another currency than limits.max_money.", fix)
-        return low.lowered(high)
-
     def _defaults(self, directory: Directory) -> Defaults:
         inner = Fields(self.root.take("defaults"), "defaults", self.faults)
         settings = read_settings(inner) | fallback_settings(inner, self._texts((), self.plan_typed, REFUSAL))
@@ -289,15 +278,3 @@ def _on_failure(fields: Fields) -> OnFailure | None:
             return "best_effort"
         case _:
             return None
-
-
-def _limits_of(fields: Fields, faults: Faults) -> Limits:
-    return Limits(
-        max_parallel=fields.whole("max_parallel", 1, MAX_PARALLEL),
-        timeout_s=fields.seconds("timeout"),
-        max_tokens=fields.whole("max_tokens", 1, MAX_TOKENS),
-        max_calls=fields.whole("max_calls", 1, MAX_TOKENS),
-        max_seconds=fields.whole("max_seconds", 1, MAX_TOKENS),
-        max_money=read_money(fields.take("max_money"), fields.at("max_money"), faults),
-        priority=fields.whole("priority", -9, 9),
-    )
