@@ -32,7 +32,8 @@ from ensemble.packing.estimate import estimate_tokens
 from ensemble.plan.faults import Faults
 from ensemble.plan.fields import Fields
 from ensemble.plan.model import Plan
-from ensemble.plan.routes import ModelName, Routing, Strategy, read_routing
+from ensemble.plan.routefields import read_routing
+from ensemble.plan.routes import ModelName, Routing, Strategy
 from ensemble.plan.templates import BareWords
 from ensemble.plan.texts import Texts
 from ensemble.routing.choices import Choice

@@ -8,8 +8,8 @@ from typing import Any
 from ensemble.aggregate.results import Result
 from ensemble.contract.plain import plain
 from ensemble.engine.events import Event
-from plugin.aggregating import Aggregated
 from plugin.messages import Messenger, progress
+from plugin.one_result import Aggregated
 from plugin.outputs import usage_entry
 from plugin.sizing import fitted, pieces
 

@@ -17,10 +17,10 @@ from ensemble.aggregate.merging import Rule
 from ensemble.aggregate.voting import Weights
 from ensemble.contract.context import EACH_TOKENS, LIMIT_TOKENS, Compression, Order
 from ensemble.plan.faults import Faults, PlanError
-from ensemble.plan.model import Limits
+from ensemble.plan.limits import Limits
 from ensemble.plan.source import parse_text
 from plugin.errors import BadParameters, in_words
-from plugin.parameters import Reader
+from plugin.reader import Reader
 
 __all__ = ["AGGREGATOR_PARAMETERS", "AggregatorParameters", "Strategy", "read_aggregator_parameters"]
 
@@ -89,16 +89,16 @@ def read_aggregator_parameters(raw: Mapping[str, Any]) -> AggregatorParameters:
             "run_id", "is not a run's id.", "It is the orchestrator's output run_id: 32 digits and letters a-f."
         )
     read = AggregatorParameters(
-        strategy=_choice(reader, "strategy", Strategy.CONCAT),
+        strategy=reader.chosen("strategy", Strategy.CONCAT),
         results=results,
         run_id=run_id,
         task=reader.text("task") or "",
         agent=reader.text("agent") or "",
         vote_on=reader.text("vote_on") or "",
-        weights=_choice(reader, "weights", Weights.EQUAL),
-        conflicts=_choice(reader, "conflicts", Rule.FIRST),
-        compression=_choice(reader, "compression", Compression.HEAD_TAIL),
-        order=_choice(reader, "order", Order.GIVEN),
+        weights=reader.chosen("weights", Weights.EQUAL),
+        conflicts=reader.chosen("conflicts", Rule.FIRST),
+        compression=reader.chosen("compression", Compression.HEAD_TAIL),
+        order=reader.chosen("order", Order.GIVEN),
         max_tokens=_tokens(reader, "max_tokens", LIMIT_TOKENS),
         max_tokens_each=_tokens(reader, "max_tokens_each", EACH_TOKENS),
         limits=reader.limits(),
@@ -112,14 +112,6 @@ def read_aggregator_parameters(raw: Mapping[str, Any]) -> AggregatorParameters:
     if reader.faults:
         raise BadParameters(in_words(reader.faults))
     return read
-
-
-def _choice[C: StrEnum](reader: Reader, name: str, default: C) -> C:
-    text = reader.text(name) or default.value
-    choices = {each.value: each for each in type(default)}
-    if text not in choices:
-        reader.blame(name, f"knows no {text[:64]!r}.", f"Write one of {', '.join(choices)}.")
-    return choices.get(text, default)
 
 
 def _tokens(reader: Reader, name: str, default: int) -> int:

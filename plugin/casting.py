@@ -10,7 +10,8 @@ from ensemble.agents.identity import origin_of
 from ensemble.agents.memory import Remembering
 from ensemble.agents.port import Agent
 from ensemble.contract.problems import Fault
-from ensemble.plan.model import AgentRef, AgentSpec, AppAgent, CredentialAgent, ModelAgent, Plan, ToolAgent
+from ensemble.plan.agents import AgentRef, AgentSpec, AppAgent, CredentialAgent, ModelAgent, ToolAgent
+from ensemble.plan.model import Plan
 from plugin.adapters.model import ModelAgentCaller, Models
 from plugin.adapters.pools import Pools
 from plugin.adapters.reverse import Apps, ReverseAgent

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ensemble.contract.budgets import Limits as Budget
 from ensemble.engine.request import RUN_TIMEOUT_S
-from ensemble.plan.model import Limits
+from ensemble.plan.limits import Limits
 from ensemble.plan.moneyfields import written
 from plugin.credentials import Ceilings
 

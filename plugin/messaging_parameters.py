@@ -9,8 +9,8 @@ from typing import Any
 
 from ensemble.contract.messages import MessageType
 from plugin.errors import BadParameters, in_words
-from plugin.parameters import Reader
-from plugin.saying import chosen, names, number, value
+from plugin.reader import Reader
+from plugin.saying import names, number, value
 from plugin.sharing_parameters import WRITER, needed_trace_id
 
 __all__ = ["MESSENGER_PARAMETERS", "MessengerParameters", "Operation", "read_messenger_parameters"]
@@ -86,14 +86,14 @@ def read_messenger_parameters(raw: Mapping[str, Any]) -> MessengerParameters:
 
     """
     reader = Reader(raw)
-    operation = chosen(reader, "operation", Operation.RECEIVE)
+    operation = reader.chosen("operation", Operation.RECEIVE)
     read = MessengerParameters(
         operation=operation,
         trace_id=needed_trace_id(reader),
         agents=_agents(reader, operation),
         to=_needed(reader, "to", operation is Operation.SEND, "Name the agent that shall receive it."),
         content=value(reader, "content"),
-        message_type=chosen(reader, "message_type", MessageType.TASK),
+        message_type=reader.chosen("message_type", MessageType.TASK),
         priority=_whole(reader, "priority", least=1, most=10, default=5),
         task_id=reader.text("task_id") or "",
         message_ids=tuple(names(reader, "message_id")),

@@ -16,7 +16,8 @@ from ensemble.plan.fields import Fields
 from ensemble.plan.lookup import Directory
 from ensemble.plan.model import Plan
 from ensemble.plan.reading import read_plan
-from ensemble.plan.routes import Routing, read_routing
+from ensemble.plan.routefields import read_routing
+from ensemble.plan.routes import Routing
 from ensemble.plan.templates import BareWords
 from ensemble.plan.texts import Texts
 from ensemble.routing.choices import Choice

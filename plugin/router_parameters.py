@@ -10,11 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ensemble.plan.faults import Faults, PlanError
-from ensemble.plan.model import Limits
-from ensemble.plan.source import parse_text
+from ensemble.plan.limits import Limits
 from plugin.errors import BadParameters, in_words
-from plugin.parameters import Reader
+from plugin.reader import Reader
 
 __all__ = ["ROUTER_PARAMETERS", "RouterParameters", "read_router_parameters"]
 
@@ -100,14 +98,7 @@ def _parsed(reader: Reader, text: str) -> Any:
         for separator in ";\n\uff0c\uff1b\u3001":
             text = text.replace(separator, ",")
         return [name.strip() for name in text.split(",") if name.strip()]
-    faults = Faults()
-    try:
-        found = parse_text(text, "routes", faults)
-    except PlanError as error:
-        reader.faults.extend(error.faults)
-        return None
-    reader.faults.extend(faults.found)
-    return found
+    return reader.parsed("routes", text)
 
 
 def _model(reader: Reader, name: str) -> Any:

@@ -15,9 +15,10 @@ from ensemble.contract.exchange import Decision
 from ensemble.contract.problems import Fault
 from ensemble.contract.results import StepResult
 from ensemble.engine.events import Event, Progress
+from ensemble.plan.agents import AppAgent, CredentialAgent
 from ensemble.plan.faults import folded
 from ensemble.plan.lookup import resolve
-from ensemble.plan.model import AppAgent, CredentialAgent, Plan
+from ensemble.plan.model import Plan
 from ensemble.plan.routes import Route, Routing
 from ensemble.routing.choices import DEFAULT, Choice
 from ensemble.routing.deciders import Embedder

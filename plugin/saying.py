@@ -6,7 +6,6 @@ import ast
 import json
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,10 +17,10 @@ from plugin.adapters.pools import Pools
 from plugin.credentials import read_credentials
 from plugin.errors import SidecarNeeded
 from plugin.messages import Messenger
-from plugin.parameters import Reader
+from plugin.reader import Reader
 from plugin.sizing import fitted, pieces
 
-__all__ = ["Said", "as_text", "chosen", "faults_of", "names", "number", "said_messages", "sidecar_for", "value"]
+__all__ = ["Said", "as_text", "faults_of", "names", "number", "said_messages", "sidecar_for", "value"]
 
 _MOST_NAMES = 100
 
@@ -89,13 +88,6 @@ def number(reader: Reader, name: str, *, least: float, most: float, default: flo
         reader.blame(name, f"can't be {text[:64]!r}.", f"Write a number from {least:g} to {most:,.0f}.")
         return default
     return found
-
-
-def chosen[E: StrEnum](reader: Reader, name: str, default: E) -> E:
-    """Return the word *name* holds, *default* where there is none or, with a fault, one that nobody knows."""
-    kind = type(default)
-    word = reader.choice(name, (default, *(each for each in kind if each is not default)))
-    return kind(word) if word in set(kind) else default
 
 
 def names(reader: Reader, name: str) -> list[str]:

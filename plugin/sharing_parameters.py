@@ -9,8 +9,8 @@ from typing import Any
 
 from ensemble.contract.state import SHARED
 from plugin.errors import BadParameters, in_words
-from plugin.parameters import Reader
-from plugin.saying import chosen, names, number, value
+from plugin.reader import Reader
+from plugin.saying import names, number, value
 
 __all__ = [
     "SHARED_STATE_PARAMETERS",
@@ -82,7 +82,7 @@ def read_shared_state_parameters(raw: Mapping[str, Any]) -> SharedStateParameter
 
     """
     reader = Reader(raw)
-    operation = chosen(reader, "operation", Operation.GET)
+    operation = reader.chosen("operation", Operation.GET)
     read = SharedStateParameters(
         operation=operation,
         trace_id=needed_trace_id(reader),

@@ -14,6 +14,7 @@ from typing import Any
 from ensemble.agents.backwards import judge_text
 from ensemble.agents.classification import Verdict, quote
 from ensemble.agents.port import Call
+from ensemble.contract.loose import objects, without_thoughts
 from ensemble.contract.outcomes import Outcome
 
 __all__ = ["answer_schema", "judge_model", "message_for", "structure_in"]
@@ -91,13 +92,15 @@ def answer_schema(outputs: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def structure_in(text: str) -> dict[str, Any] | None:
-    """Return the object a model wrote as its answer, in a code fence or without; None if it wrote none."""
-    found = re.search(r"\{.*\}", text, re.DOTALL)
-    try:
-        value = json.loads(found.group()) if found else None
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+    """Return the object a model wrote as its answer, whatever stands around it; None if it wrote none, or several."""
+    found = []
+    for written in objects(without_thoughts(text)):
+        if not written.whole:
+            return None
+        said = written.read()
+        if said is not None:
+            found.append(said)
+    return dict(found[0]) if len(found) == 1 else None
 
 
 def _json(value: Any) -> str:

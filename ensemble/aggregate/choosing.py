@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ensemble.aggregate.results import Result
+from ensemble.contract.loose import objects, without_thoughts
 
 __all__ = ["Verdict", "best", "judge_task", "read_verdict", "synthesis_task"]
 
-_OBJECT = re.compile(r"\{[^{}]*\}")
+_READ_CHARS = 100_000
 _REASON_CHARS = 2000
 
 
@@ -58,7 +58,7 @@ def synthesis_task(task: str, sections: str) -> str:
 def read_verdict(text: str, data: Mapping[str, Any], names: Sequence[str]) -> Verdict | None:
     """Return the judge's verdict; None where it names none of *names*, so that nothing outside is ever chosen."""
     known = {_folded(name): name for name in names}
-    for said in _objects(text, data):
+    for said in _said(text, data):
         name = known.get(_folded(str(said.get("choice", ""))))
         if name is not None:
             reason = said.get("reason")
@@ -71,17 +71,22 @@ def read_verdict(text: str, data: Mapping[str, Any], names: Sequence[str]) -> Ve
     return None if name is None else Verdict(name=name, confidence=None, reason="")
 
 
-def _objects(text: str, data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the objects in a judge's reply: its outputs, the whole text, and objects inside of it."""
-    found: list[Mapping[str, Any]] = [data] if "choice" in data else []
-    for piece in (text.strip(), *_OBJECT.findall(text[:100_000])[-20:]):
-        try:
-            value = json.loads(piece)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, Mapping):
-            found.append(value)
-    return found
+def _said(text: str, data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects in a judge's reply: its outputs, those it wrote, and those inside of these."""
+    if "choice" in data:
+        yield data
+    for written in objects(without_thoughts(text[:_READ_CHARS])):
+        yield from _inside(written.read() if written.whole else None)
+
+
+def _inside(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        yield value
+        for each in value.values():
+            yield from _inside(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _inside(each)
 
 
 def _folded(name: str) -> str:

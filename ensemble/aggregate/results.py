@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ensemble.contract.loose import unfenced
 from ensemble.contract.outcomes import StepStatus
 from ensemble.contract.plain import read_json
 from ensemble.contract.results import StepResult
@@ -61,9 +62,7 @@ def from_steps(steps: Sequence[StepResult]) -> tuple[tuple[Result, ...], tuple[s
 
 def json_in(result: Result) -> Any:
     """Return the object or list that *result* is: its text, if that is JSON (fenced or not), else its fields; or None."""
-    text = result.text.strip()
-    if text.startswith("```") and text.endswith("```"):
-        text = text.partition("\n")[2].removesuffix("```").strip()
+    text = unfenced(result.text).strip()
     if text.startswith(("{", "[")):
         try:
             return read_json(text)

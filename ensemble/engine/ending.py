@@ -9,6 +9,7 @@ from ensemble.agents.port import Reply
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
 from ensemble.contract.results import ErrorInfo
 from ensemble.engine.calls import Calls
+from ensemble.engine.needing import Needs
 from ensemble.engine.scheduler import Scheduler
 from ensemble.engine.settling import Settling
 from ensemble.engine.state import RunState
@@ -34,6 +35,7 @@ class Endings:
         self._scheduler = scheduler
         self._settling = settling
         self._streaming = streaming
+        self._needs = Needs(state)
         self._plans_own = tuple(state.steps.values())
         self.cut: RunStatus | None = None
         """Why the run was ended before its steps were."""
@@ -85,7 +87,7 @@ class Endings:
         """End what still runs for a join (any, quorum) that was met without it, unless the answer needs it."""
         while departed := self._state.phases.newly_departed():
             for step in self._perhaps_unneeded(departed):
-                if step.phase not in {Phase.PENDING, Phase.DONE} and not self._scheduler.needed(step):
+                if step.phase not in {Phase.PENDING, Phase.DONE} and not self._needs.needed(step):
                     self._drop(step)
 
     def _perhaps_unneeded(self, departed: Iterable[StepRun]) -> Iterable[StepRun]:

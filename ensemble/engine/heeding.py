@@ -12,6 +12,7 @@ from ensemble.contract.results import ErrorInfo
 from ensemble.engine.calls import Calls
 from ensemble.engine.ending import Endings
 from ensemble.engine.falling import Falling
+from ensemble.engine.keeping import keep
 from ensemble.engine.lineage import token
 from ensemble.engine.scheduler import Scheduler
 from ensemble.engine.state import RunState
@@ -90,8 +91,7 @@ class Heeding:
         elif step.phase is not Phase.DONE:
             if step.phase is Phase.ASKING:
                 self._scheduler.leave_place(step)
-            self._state.say(f"{name} succeeded before and is not run again")
-            step.keep(kept)
+            keep(self._state, step, kept)
 
     def _follow(self, step: StepRun, admission: Admission) -> None:
         match admission.decision:

@@ -10,8 +10,9 @@ from ensemble.contract.outcomes import StepStatus
 from ensemble.engine.carrying import carry
 from ensemble.engine.homes import Home, Seen
 from ensemble.engine.state import RunState
+from ensemble.plan.agents import AgentSpec
 from ensemble.plan.conditions import evaluate
-from ensemble.plan.model import AgentSpec, Step
+from ensemble.plan.model import Step
 from ensemble.plan.rendering import Scope, as_text, render
 
 __all__ = ["applies", "for_backup", "prepare", "scope_of"]

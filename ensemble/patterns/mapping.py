@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+from ensemble.contract.loose import unfenced
 from ensemble.contract.outcomes import StepStatus
 from ensemble.contract.plain import read_json
 from ensemble.contract.results import StepResult
@@ -17,7 +17,6 @@ from ensemble.plan.rendering import render
 
 __all__ = ["ForEachPattern"]
 
-_FENCE = re.compile(r"\A```[\w-]*\n(.*)\n?```\Z", re.DOTALL)
 _QUOTED = 60
 _NAMED = 5
 
@@ -123,10 +122,8 @@ def _items(value: Any) -> list[Any] | None:
     if value is None or value == "":
         return []
     if isinstance(value, str):
-        text = value.strip()
-        fenced = _FENCE.match(text)
         try:
-            value = read_json(fenced[1] if fenced else text)
+            value = read_json(unfenced(value).strip())
         except ValueError:
             return None
     return list(value) if isinstance(value, list | tuple) else None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ensemble.contract.base import is_name
-from ensemble.contract.plain import plain, read_json
+from ensemble.contract.loose import objects, without_thoughts
 from ensemble.plan.cycles import find_cycles, in_words
 from ensemble.plan.faults import folded, nearest, shortened
 
@@ -18,9 +16,6 @@ __all__ = ["Answered", "BadPlan", "Given", "NoObject", "Subtask", "read_reply"]
 
 READ_CHARS = 200_000
 """How much of a reply is read."""
-_MOST_OBJECTS = 20
-_TRAILING = re.compile(r",\s*([}\]])")
-_THOUGHT, _THOUGHT_OVER = "<think>", "</think>"
 _TASKS = ("subtasks", "tasks")
 
 
@@ -71,7 +66,9 @@ def read_reply(text: str, team: Sequence[str], earlier: Collection[str], most: i
         BadPlan: what it gives out can't be done as written.
 
     """
-    found = [each for each in _objects(_without_thoughts(text[:READ_CHARS])) if _speaks(each)]
+    # A brace that is never closed may belong to a sentence, so what comes after it counts as well.
+    read = (each.read() for each in objects(without_thoughts(text[:READ_CHARS])) if each.whole)
+    found = [said for said in read if said is not None and _speaks(said)]
     if not found:
         raise NoObject('It holds no JSON object with "subtasks" or an "answer".')
     said = found[-1]
@@ -137,62 +134,3 @@ def _check(subtasks: Sequence[Subtask], earlier: Collection[str]) -> None:
             raise BadPlan(f"Subtask '{subtask.id}' depends on '{shortened(unknown)}', which is no subtask.")
     for cycle in find_cycles({each.id: tuple(name for name in each.depends_on if name in ids) for each in subtasks}):
         raise BadPlan(f"A circle: {in_words(cycle)}.")
-
-
-def _without_thoughts(text: str) -> str:
-    """Return *text* without what the model only thought; a thought that does not end is left."""
-    said = []
-    at = 0
-    while (begin := text.find(_THOUGHT, at)) >= 0 and (end := text.find(_THOUGHT_OVER, begin)) >= 0:
-        said.append(text[at:begin])
-        at = end + len(_THOUGHT_OVER)
-    return "".join(said) + text[at:]
-
-
-def _objects(text: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the outermost objects in *text*, as JSON or as careless models write it."""
-    at = text.find("{")
-    for _ in range(_MOST_OBJECTS):
-        if at < 0:
-            return
-        end = _end(text, at)
-        if end is None:
-            at = text.find("{", at + 1)  # a brace in a sentence, perhaps; the object may come yet
-            continue
-        found = _object(text[at:end])
-        if found is not None:
-            yield found
-        at = text.find("{", end)
-
-
-def _end(text: str, at: int) -> int | None:
-    """Return where the object that begins at *at* is over; None where the text breaks off before."""
-    depth, quoted = 0, False
-    while at < len(text):
-        letter = text[at]
-        if quoted:
-            at += letter == "\\"
-            quoted = letter != '"'
-        elif letter == '"':
-            quoted = True
-        else:
-            depth += (letter in "{[") - (letter in "}]")
-            if not depth:
-                return at + 1
-        at += 1
-    return None
-
-
-def _object(piece: str) -> Mapping[str, Any] | None:
-    value: Any
-    for written in (piece, _TRAILING.sub(r"\1", piece)):
-        try:
-            value = read_json(written, strict=False)
-        except ValueError:
-            continue
-        return value if isinstance(value, Mapping) else None
-    try:
-        value = ast.literal_eval(piece)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return None
-    return plain(value) if isinstance(value, Mapping) and all(isinstance(name, str) for name in value) else None

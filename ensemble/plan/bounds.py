@@ -11,6 +11,7 @@ from ensemble.plan.faults import PlanError
 __all__ = [
     "MAX_CHARACTERS",
     "MAX_DEPTH",
+    "MAX_STEPS",
     "MAX_VALUES",
     "bounded",
     "encodable",
@@ -24,6 +25,8 @@ MAX_CHARACTERS = 1024 * 1024
 """The longest text of a plan."""
 MAX_DEPTH = 40
 """How deep maps and lists may stand inside each other."""
+MAX_STEPS = 2000
+"""The most steps of a plan, and the most agents: what one exchange with the ledger holds."""
 MAX_VALUES = 100_000
 """How many values a plan may hold, each counted as often as an alias repeats it."""
 

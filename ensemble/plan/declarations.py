@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ensemble.plan.agents import ON_UNCERTAIN, ModelAgent, ToolAgent
 from ensemble.plan.fallbackfields import fallback_settings
 from ensemble.plan.faults import Faults, folded
 from ensemble.plan.fields import MAX_RETRIES, MAX_TOKENS, Fields, at, entries, name_of
 from ensemble.plan.lookup import Declaration
-from ensemble.plan.model import ON_UNCERTAIN, ModelAgent
 from ensemble.plan.source import parse_text
 from ensemble.plan.texts import Texts
 from ensemble.plan.tools import read_tool
@@ -139,7 +139,7 @@ def _declaration(name: str, path: str, spec: Any, texts: Texts) -> Declaration:
         "description": fields.text("description"),
         "inputs": texts.value(inputs or {}, fields.at("inputs")),
         "breaker": fields.breaker("breaker"),
-        "memory": bool(fields.flag("memory")),
+        "memory": _memory(fields, model or tool, texts.faults),
         **read_settings(fields),
         **fallback_settings(fields, texts),
     }
@@ -148,6 +148,15 @@ def _declaration(name: str, path: str, spec: Any, texts: Texts) -> Declaration:
     return Declaration(
         name=name, path=path, target=target or name, target_path=target_path, ref=model or tool, settings=settings
     )
+
+
+def _memory(fields: Fields, ref: ModelAgent | ToolAgent | None, faults: Faults) -> bool:
+    """Read ``memory``, which only apps can have."""
+    memory = bool(fields.flag("memory"))
+    if memory and ref is not None:
+        problem = f"A {'model' if isinstance(ref, ModelAgent) else 'tool'} holds no conversation it could go on with."
+        faults.add(fields.at("memory"), problem, "Leave it out, or call a chat-like app, which holds conversations.")
+    return memory
 
 
 def _model(fields: Fields, faults: Faults) -> ModelAgent | None:

@@ -1,7 +1,8 @@
 """Steps made of other steps: once for each item, round after round, by vote, as a race, a plan of its own, or managed.
 
 A *group* calls nobody. Its *parts* are steps that come into being while the run runs; ``ensemble.patterns`` says which
-and when, and makes one result of theirs.
+and when, and makes one result of theirs. A step may be a group and a group is made of steps, so these types and those of
+:mod:`ensemble.plan.model` name each other; only that module loads this one.
 """
 
 from __future__ import annotations

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ensemble.plan.conditions import condition_references
 from ensemble.plan.groups import ANSWER, CRITIC, INDEX, ITEM, ROUND, ForEach, Group, Loop, Managed, Nested, Race, Vote
+from ensemble.plan.model import Step
 from ensemble.plan.templates import Reference, references
-
-if TYPE_CHECKING:
-    from ensemble.plan.model import Step
 
 __all__ = ["callers_within", "depth_of", "described", "group_references", "nameless", "size_of", "steps_within"]
 

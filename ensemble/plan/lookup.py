@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ensemble.plan.agents import AgentRef, AgentSpec, AppAgent, CredentialAgent
 from ensemble.plan.faults import Faults, folded, nearest
-from ensemble.plan.model import AgentRef, AgentSpec, AppAgent, CredentialAgent
 
 __all__ = ["Declaration", "Directory", "resolve"]
 

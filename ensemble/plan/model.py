@@ -1,4 +1,4 @@
-"""A plan as the engine gets it, whatever form it was written in: agents, steps, limits."""
+"""A plan as the engine gets it, whatever form it was written in: its steps, and the rules of their run."""
 
 from __future__ import annotations
 
@@ -10,87 +10,18 @@ from graphlib import TopologicalSorter
 from typing import Any, Literal
 
 from ensemble.contract.breakers import BreakerPolicy
-from ensemble.contract.budgets import Money
+from ensemble.plan.agents import ON_UNCERTAIN, AgentSpec, AppAgent
 from ensemble.plan.conditions import Condition
 from ensemble.plan.fallbacks import Cache, Chain, Fallback, chain
 from ensemble.plan.groups import ForEach, Group, Loop, Managed
 from ensemble.plan.joins import Join
+from ensemble.plan.limits import Limits
 from ensemble.plan.routes import Routing
 from ensemble.plan.templates import Template
 
-__all__ = [
-    "ON_UNCERTAIN", "AgentRef", "AgentSpec", "AppAgent", "CredentialAgent", "Defaults", "Limits", "ModelAgent", "OnFailure", "Output",
-    "Plan", "Step", "ToolAgent",
-]  # fmt: skip
-
-ON_UNCERTAIN = ("retry", "fail", "reconcile")
-"""What becomes of a step that was under way when its engine died: done again, given up, or asked after at Dify."""
+__all__ = ["Defaults", "OnFailure", "Output", "Plan", "Step"]
 
 type OnFailure = Literal["best_effort", "fail_fast"]
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialAgent:
-    """An app whose key stands in the credentials under *name*."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class AppAgent:
-    """An app of the workspace, called without a key."""
-
-    app_id: str
-    """A UUID, lower case."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelAgent:
-    """A model of the workspace with a prompt."""
-
-    provider: str
-    """Such as ``langgenius/openai/openai``."""
-    model: str
-    prompt: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolAgent:
-    """A Dify tool of the workspace."""
-
-    provider: str
-    """As Dify knows it: ``author/plugin/provider`` of a plugin's, else the name or the id of a provider of one's own."""
-    name: str
-    """Of the tool."""
-    type: str = "builtin"
-    """Dify's word for where its provider comes from; plugins' tools are ``builtin``."""
-    credential_id: str | None = None
-    """Which of the provider's saved credentials it uses; None: the workspace's default."""
-
-
-type AgentRef = CredentialAgent | AppAgent | ModelAgent | ToolAgent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentSpec:
-    """One agent of a plan. None leaves a setting to the plan's defaults."""
-
-    name: str
-    ref: AgentRef
-    description: str = ""
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    """Given at every call, under the step's own; may refer to the task and the run's inputs only."""
-    timeout_s: float | None = None
-    retry_times: int | None = None
-    max_tokens: int | None = None
-    on_uncertain: str | None = None
-    breaker: BreakerPolicy | None = None
-    memory: bool = False
-    """Whether its calls go on with one conversation."""
-    cache: Cache | None = None
-    """How long its answers may stand in for it; None: nothing is said."""
-    fallback: Fallback | None = None
-    """Who or what stands in for it; None: nothing is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +57,7 @@ class Step:
     retry_times: int | None = None
     max_tokens: int | None = None
     on_uncertain: str | None = None
-    """One of :data:`ON_UNCERTAIN`."""
+    """One of :data:`~ensemble.plan.agents.ON_UNCERTAIN`."""
     cache: Cache | None = None
     fallback: Fallback | None = None
     outputs: tuple[Output, ...] = ()
@@ -146,48 +77,6 @@ class Step:
                 return manager
             case _:
                 return type(self.group).__name__.lower()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How far a run may go; None sets no limit."""
-
-    max_parallel: int | None = None
-    """Calls at one time."""
-    timeout_s: float | None = None
-    """Of the whole run."""
-    max_tokens: int | None = None
-    max_calls: int | None = None
-    max_seconds: int | None = None
-    """Agents' time, summed over all attempts."""
-    max_money: Money | None = None
-    """What agents say they cost, in one currency."""
-    priority: int | None = None
-    """Where its calls stand in the line for slots; higher ones come earlier."""
-
-    def lowered(self, by: Limits) -> Limits:
-        """Return the lower of both, limit by limit; of money in two currencies, which nobody can compare, *by* counts."""
-        return Limits(
-            max_parallel=_lower(self.max_parallel, by.max_parallel),
-            timeout_s=_lower(self.timeout_s, by.timeout_s),
-            max_tokens=_lower(self.max_tokens, by.max_tokens),
-            max_calls=_lower(self.max_calls, by.max_calls),
-            max_seconds=_lower(self.max_seconds, by.max_seconds),
-            max_money=_lower_money(self.max_money, by.max_money),
-            priority=_lower(self.priority, by.priority),
-        )
-
-
-def _lower_money(one: Money | None, other: Money | None) -> Money | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return one if one.currency == other.currency and one.amount < other.amount else other
-
-
-def _lower[N: (int, float)](one: N | None, other: N | None) -> N | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return min(one, other)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +103,7 @@ class Plan:
     synthesizer: str | None = None
     """The step that makes one answer of all others'."""
     pattern: str = "dag"
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     budgets: tuple[str, ...] = ()
     """Named budgets that every attempt is charged to as well."""
     on_failure: OnFailure | None = None
@@ -264,9 +153,8 @@ class Plan:
         step = self.by_id[step_id]
         if step.group is not None:
             return step.id
-        nameless = isinstance(self.spec(step).ref, AppAgent) and step.agent == getattr(
-            self.spec(step).ref, "app_id", ""
-        )
+        ref = self.spec(step).ref
+        nameless = isinstance(ref, AppAgent) and step.agent == ref.app_id
         return step.id if nameless or self._calls[step.agent] > 1 else step.agent
 
     def timeout_s(self, step: Step) -> float | None:

@@ -6,32 +6,28 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ensemble.plan.bounds import bounded, unreadable
+from ensemble.plan.bounds import MAX_STEPS, bounded, unreadable
 from ensemble.plan.budgetfields import read_budgets
-from ensemble.plan.cycles import find_cycles, in_words
+from ensemble.plan.checking import check_cycles, check_size, unknown_outputs
 from ensemble.plan.declarations import Named, named_agents, parse_agents, read_agents, read_settings, read_tools
 from ensemble.plan.fallbackfields import REFUSAL, check_fallbacks, fallback_settings, find_backups, found_backup
 from ensemble.plan.faults import Faults, folded, shortened
-from ensemble.plan.fields import MAX_TOKENS, Fields, at
-from ensemble.plan.groupfields import MAX_PARALLEL
-from ensemble.plan.groups import MAX_TIERS
-from ensemble.plan.inside import depth_of, size_of
+from ensemble.plan.fields import Fields, at
+from ensemble.plan.limitfields import read_limits
 from ensemble.plan.lookup import Declaration, Directory
-from ensemble.plan.model import Defaults, Limits, OnFailure, Plan, Step
-from ensemble.plan.moneyfields import read_money
-from ensemble.plan.routes import Routing, read_routing
+from ensemble.plan.model import Defaults, OnFailure, Plan, Step
+from ensemble.plan.routefields import read_routing
+from ensemble.plan.routes import Routing
 from ensemble.plan.source import parse_text
 from ensemble.plan.stepfields import RawStep, raw_nodes, raw_steps, read_step
 from ensemble.plan.team import PATTERNS, routed_steps, with_synthesizer
 from ensemble.plan.teamfields import TeamFields, check_taken
-from ensemble.plan.templates import BareWords, references
+from ensemble.plan.templates import BareWords
 from ensemble.plan.texts import Texts
 from ensemble.plan.tools import check_tools
 
-__all__ = ["MAX_STEPS", "read_plan"]
+__all__ = ["read_plan"]
 
-MAX_STEPS = 2000
-"""The most steps of a plan, and the most agents: what one exchange with the ledger holds."""
 DEFAULT_PATTERN = "parallel"
 """Without ``depends_on`` nothing waits; a team without a pattern is no exception."""
 
@@ -133,24 +129,24 @@ class _Reader:
         else:
             steps, answering = self._from_steps(raws, last, directory)
         paths = {raw.id: raw.fields.path for raw in raws or ()}
-        self._check_cycles(steps, paths)
+        check_cycles(steps, paths, self.faults)
         check_tools(steps, directory.agents, paths, self.faults, classifier=routing.classifier if routing else "")
-        self._check_outputs(steps)
-        self._check_groups(steps)
+        self.warnings += unknown_outputs(steps)
+        check_size(steps, self.faults)
         plan = Plan(
             agents=directory.agents,
             steps=steps,
             output=self._output(steps),
             synthesizer=answering,
             pattern=chosen,
-            limits=self._limits(),
+            limits=read_limits(root, self.faults),
             budgets=read_budgets(root.take("budgets"), "budgets", self.faults),
             on_failure=_on_failure(root),
             defaults=self._defaults(directory),
             warnings=tuple(self.warnings),
             routing=routing,
         )
-        check_fallbacks(plan, {raw.id: raw.fields.path for raw in raws or ()}, self.faults)
+        check_fallbacks(plan, paths, self.faults)
         root.close()
         self.faults.stop()
         return plan
@@ -231,45 +227,12 @@ class _Reader:
         needed = {before for step in steps for before in step.depends_on}
         return with_synthesizer(steps, agent, tuple(step.id for step in steps if step.id not in needed))
 
-    def _check_cycles(self, steps: tuple[Step, ...], paths: Mapping[str, str]) -> None:
-        for cycle in find_cycles({step.id: step.depends_on for step in steps}):
-            fix = "Take one of these out of depends_on, or out of the texts that refer to it."
-            self.faults.add(at(paths.get(cycle[0], ""), "depends_on"), f"A circle: {in_words(cycle)}.", fix)
-
-    def _check_groups(self, steps: tuple[Step, ...]) -> None:
-        """Bound what stands inside of steps."""
-        if max(map(depth_of, steps), default=0) > MAX_TIERS:
-            fix = f"Groups stand at most {MAX_TIERS} deep inside each other."
-            self.faults.add("steps", "Its groups stand too deep inside each other.", fix)
-        elif sum(map(size_of, steps)) > MAX_STEPS:
-            self.faults.add("steps", "There are too many steps, those of groups included.", f"At most {MAX_STEPS}.")
-
-    def _check_outputs(self, steps: tuple[Step, ...]) -> None:
-        """Warn where a step reads an output that another one does not declare, though it declares some."""
-        declared = {step.id: {output.name for output in step.outputs} for step in steps if step.outputs}
-        for step in steps:
-            for reference in (*references(step.inputs), *references(step.query)):
-                names = declared.get(reference.head)
-                if names and reference.path and reference.path[0] not in {*names, "text", "data", "status", "error"}:
-                    listed = ", ".join(sorted(names))
-                    self.warnings.append(f"{{{{ {reference} }}}} is not among the declared outputs ({listed}).")
-
     def _output(self, steps: tuple[Step, ...]) -> Any:
         data = self.root.take("output")
         if data is None:
             return None
         ids = dict.fromkeys(step.id for step in steps)
         return self._texts(ids, self.plan_typed).answer(data, "output", ids)
-
-    def _limits(self) -> Limits:
-        """Read ``limits``; each may stand at the top of the plan as well."""
-        inner = Fields(self.root.take("limits"), "limits", self.faults)
-        low, high = _limits_of(inner, self.faults), _limits_of(self.root, self.faults)
-        inner.close()
-        if low.max_money and high.max_money and low.max_money.currency != high.max_money.currency:
-            fix = "Write it once, or twice in one currency."
-            self.faults.add("max_money", "It is in another currency than limits.max_money.", fix)
-        return low.lowered(high)
 
     def _defaults(self, directory: Directory) -> Defaults:
         inner = Fields(self.root.take("defaults"), "defaults", self.faults)
@@ -288,15 +251,3 @@ def _on_failure(fields: Fields) -> OnFailure | None:
             return "best_effort"
         case _:
             return None
-
-
-def _limits_of(fields: Fields, faults: Faults) -> Limits:
-    return Limits(
-        max_parallel=fields.whole("max_parallel", 1, MAX_PARALLEL),
-        timeout_s=fields.seconds("timeout"),
-        max_tokens=fields.whole("max_tokens", 1, MAX_TOKENS),
-        max_calls=fields.whole("max_calls", 1, MAX_TOKENS),
-        max_seconds=fields.whole("max_seconds", 1, MAX_TOKENS),
-        max_money=read_money(fields.take("max_money"), fields.at("max_money"), faults),
-        priority=fields.whole("priority", -9, 9),
-    )

@@ -8,13 +8,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ensemble.contract.loose import unfenced
 from ensemble.plan.bounds import MAX_CHARACTERS, bounded, encodable, half_a_character, unreadable
 from ensemble.plan.faults import Faults, shortened
 from ensemble.plan.yaml_events import read_yaml
 
 __all__ = ["parse_text"]
 
-_FENCE = re.compile(r"\A\s*```[A-Za-z]*[ \t]*\n(.*)\n[ \t]*```\s*\Z", re.DOTALL)
 _PYTHON = re.compile(r"\A\s*(\{\s*'|\[\s*['{])")
 
 
@@ -31,8 +31,7 @@ def parse_text(text: str, name: str, faults: Faults) -> Any:
         raise unreadable(name, f"It is {len(text):,} characters long.", f"At most {MAX_CHARACTERS:,} are read.")
     if not encodable(text):
         raise half_a_character(name)
-    fenced = _FENCE.match(text)
-    body = fenced.group(1) if fenced else text
+    body = unfenced(text)
     if body.lstrip()[:1] in {"{", "["}:
         twice: list[str] = []
         try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from ensemble.plan.agents import AgentSpec, ToolAgent
 from ensemble.plan.faults import Faults, folded
 from ensemble.plan.fields import Fields, at
-from ensemble.plan.model import AgentSpec, Step, ToolAgent
+from ensemble.plan.model import Step
 
 __all__ = ["TOOL_TYPES", "check_tools", "read_tool"]
 

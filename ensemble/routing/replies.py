@@ -7,13 +7,13 @@ names two routes, or two objects that disagree, are no answer.
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ensemble.contract.loose import Fields, objects, without_thoughts
 from ensemble.plan.routes import Strategy
 from ensemble.routing.choices import Choice, Ranked
 
@@ -24,7 +24,6 @@ NONE = "none"
 READ_CHARS = 20_000
 """How much of a reply is read."""
 
-_MOST_OBJECTS = 50
 _REASON_CHARS = 500
 _PERCENT = 100
 _NOTHING = frozenset({"", NONE, "null"})
@@ -32,24 +31,11 @@ _WRAPPING = " \t\r\n\"'`\u201c\u201d\u2018\u2019\u300c\u300d*#>.\u3002"
 """What may stand around a name: quotes, Markdown, a full stop."""
 _PAIRS = (("\u201c", "\u201d"), ("\u2018", "\u2019"), ("\u300c", "\u300d"))
 _QUOTES = "\"'`"
-_THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)
 _FIELD = re.compile(r'"route"\s*:\s*("(?:[^"\\\n]|\\.)*")')
-_TRAILING = re.compile(r",\s*([}\]])")
 
 
 class BadReply(Exception):  # noqa: N818 - what it says is about the reply
     """The reply names no route that was offered; the message says what it does instead."""
-
-
-class _Object(dict[str, Any]):
-    """An object that remembers whether its route was given twice, with two values."""
-
-    def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
-        super().__init__(pairs)
-        self.torn = len({str(value) for name, value in pairs if name == "route"}) > 1
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_Object)
 
 
 def read_reply(reply: str | Mapping[str, Any], offered: Sequence[str]) -> Choice:
@@ -61,10 +47,12 @@ def read_reply(reply: str | Mapping[str, Any], offered: Sequence[str]) -> Choice
     """
     if isinstance(reply, Mapping):
         return _chosen(reply, offered)
-    text = _THOUGHTS.sub("", reply[:READ_CHARS])
-    answers = [each for each in _objects(text) if "route" in each]
+    text = without_thoughts(reply[:READ_CHARS])
+    answers = list(_answers(text))
     if not answers:
         return _bare(text if len(reply) <= READ_CHARS else "", offered)
+    if any("route" in answer.torn for answer in answers):
+        raise BadReply("It names several routes.")
     choices = [_chosen(answer, offered) for answer in answers]
     if len({choice.route for choice in choices}) > 1:
         raise BadReply("It names several routes.")
@@ -72,8 +60,6 @@ def read_reply(reply: str | Mapping[str, Any], offered: Sequence[str]) -> Choice
 
 
 def _chosen(answer: Mapping[str, Any], offered: Sequence[str]) -> Choice:
-    if getattr(answer, "torn", False):
-        raise BadReply("It names several routes.")
     given = answer.get("route")
     route = _offered(given, offered)
     reason = answer.get("reason")
@@ -123,64 +109,19 @@ def _bare(reply: str, offered: Sequence[str]) -> Choice:
     raise BadReply("It holds no object with a route.")
 
 
-def _objects(text: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the objects of *text* that stand in no other one, mended where that is needed."""
-    at = text.find("{")
-    for _ in range(_MOST_OBJECTS):
-        if at < 0:
-            return
-        end, fields = _walked(text, at)
-        if end is None:
+def _answers(text: str) -> Iterator[Fields]:
+    """Yield the objects of *text* with a route, mended where that is needed."""
+    for written in objects(text):
+        if not written.whole:
             # It breaks off. What stands whole at its own level was meant; what stands deeper is something else.
-            if len(fields) == 1:
-                yield {"route": fields.pop()}
+            fields = (_FIELD.match(written.text, at) for at in written.quoted)
+            routes = {_unquoted(field[1]) for field in fields if field}
+            if len(routes) == 1:
+                yield Fields({"route": routes.pop()})
             return
-        found = _object(text[at:end])
-        if found is not None:
-            yield found
-        at = text.find("{", end)
-
-
-def _walked(text: str, at: int) -> tuple[int | None, set[str]]:
-    """Return where the object at *at* ends, None if it does not; and the routes that stand at its own level."""
-    depth, fields = 0, set()
-    while at < len(text):
-        letter = text[at]
-        if letter == '"':
-            if depth == 1 and (field := _FIELD.match(text, at)):
-                fields.add(_unquoted(field[1]))
-            at = _string_end(text, at)
-            continue
-        depth += (letter in "{[") - (letter in "}]")
-        at += 1
-        if not depth:
-            return at, fields
-    return None, fields
-
-
-def _string_end(text: str, at: int) -> int:
-    """Return where the text in quotes that begins at *at* is over."""
-    at += 1
-    while at < len(text) and text[at] != '"':
-        at += 2 if text[at] == "\\" else 1
-    return at + 1
-
-
-def _object(piece: str) -> Mapping[str, Any] | None:
-    """Return the object that *piece* is, as JSON or as Python and careless models write it."""
-    for written in (piece, _TRAILING.sub(r"\1", piece)):
-        try:
-            value = _DECODER.decode(written)
-        except (ValueError, RecursionError):
-            continue
-        return value if isinstance(value, Mapping) else None
-    if piece.count("route") != 1 or "\\" in piece:
-        return None  # As Python reads it, the last of two fields would win; and it has escapes of its own.
-    try:
-        value = ast.literal_eval(piece)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return None
-    return value if isinstance(value, Mapping) else None
+        said = written.read(python="\\" not in written.text)  # Python has escapes of its own.
+        if said is not None and "route" in said:
+            yield said
 
 
 def _others(given: Any, offered: Sequence[str], route: str) -> Iterator[Ranked]:

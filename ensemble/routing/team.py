@@ -10,11 +10,12 @@ from typing import Protocol
 
 from ensemble.agents.port import Agent
 from ensemble.contract.results import StepResult
+from ensemble.plan.agents import AgentRef, AgentSpec, CredentialAgent, ModelAgent
 from ensemble.plan.conditions import Chosen
 from ensemble.plan.faults import folded
 from ensemble.plan.fingerprint import condition_document
 from ensemble.plan.joins import Join, JoinKind
-from ensemble.plan.model import AgentRef, AgentSpec, CredentialAgent, ModelAgent, Plan, Step
+from ensemble.plan.model import Plan, Step
 from ensemble.plan.rendering import Scope
 from ensemble.plan.routes import Routing, Strategy
 from ensemble.plan.team import free_id

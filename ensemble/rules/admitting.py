@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ensemble.contract.exchange import Admission, AdmissionAsk, Decision, Why
 from ensemble.rules import breaker, budget, going, nesting, paying
+from ensemble.rules.budget import Verdict
 from ensemble.rules.guarding import refusal
 from ensemble.rules.problems import Conflict
-from ensemble.rules.records import Attempt, Defaults, Share
-from ensemble.rules.slots import Standing
+from ensemble.rules.records import Attempt, Breaker, Defaults, Share
+from ensemble.rules.slots import Standing, Waiter
 from ensemble.rules.working import Working
 
 __all__ = ["admit"]
@@ -25,6 +26,32 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
         Conflict: the ticket is known with another body.
 
     """
+    told = _already_decided(work, ask, where)
+    if told is not None:
+        return told
+    verdict = paying.afford(work, ask)
+    if verdict.reserved is None:
+        retry_after_ms = budget.RETRY_MS if verdict.decision is Decision.WAIT else verdict.retry_after_ms
+        return _turned_away(
+            work, ask, verdict.decision, Why.BUDGET, detail=verdict.detail, retry_after_ms=retry_after_ms
+        )
+    standing, asker = work.places.ask(ask, work.run_id, len(work.run.open))
+    if asker is not None and not standing.admitted:
+        work.places.wait(asker)
+        return _wait(ask, standing)
+    policy = work.breakers.policy(ask.identity, ask.breaker, defaults.breaker)
+    before, dead_runs = work.breakers.without_the_dead(ask.identity, policy, (work.run_id, work.run))
+    after_breaker, answer = breaker.admit(before, policy, work.now_ms, ask.ticket, work.run_id)
+    if answer.decision is not Decision.ADMITTED:
+        detail = refusal(ask.agent, before, answer)
+        return _turned_away(work, ask, answer.decision, answer.why, detail=detail, retry_after_ms=answer.retry_after_ms)
+    for address in dead_runs:
+        work.draft.check(address)
+    return _let_out(work, ask, verdict, asker, after_breaker)
+
+
+def _already_decided(work: Working, ask: AdmissionAsk, where: str) -> Admission | None:
+    """Return the answer where it does not depend on what is left: a ticket that is known, a step or a run that is over."""
     known = work.attempt(ask.ticket)
     if known is not None:
         if known.ask != ask:
@@ -40,34 +67,21 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
     round_again = nesting.refusal(work, ask)
     if round_again:
         return Admission(ticket=ask.ticket, decision=Decision.REFUSED, why=Why.RECURSION, detail=round_again)
-    verdict = paying.afford(work, ask)
-    if verdict.reserved is None:
-        work.places.leave_line(ask.ticket)
-        return Admission(
-            ticket=ask.ticket,
-            decision=verdict.decision,
-            why=Why.BUDGET,
-            detail=verdict.detail,
-            retry_after_ms=budget.RETRY_MS if verdict.decision is Decision.WAIT else verdict.retry_after_ms,
-        )
-    standing, asker = work.places.ask(ask, work.run_id, len(work.run.open))
-    if asker is not None and not standing.admitted:
-        work.places.wait(asker)
-        return _wait(ask, standing)
-    policy = work.breakers.policy(ask.identity, ask.breaker, defaults.breaker)
-    before, dead_runs = work.breakers.without_the_dead(ask.identity, policy, (work.run_id, work.run))
-    after_breaker, answer = breaker.admit(before, policy, work.now_ms, ask.ticket, work.run_id)
-    if answer.decision is not Decision.ADMITTED:
-        work.places.leave_line(ask.ticket)
-        return Admission(
-            ticket=ask.ticket,
-            decision=answer.decision,
-            why=answer.why,
-            detail=refusal(ask.agent, before, answer),
-            retry_after_ms=answer.retry_after_ms,
-        )
-    for address in dead_runs:
-        work.draft.check(address)
+    return None
+
+
+def _turned_away(
+    work: Working, ask: AdmissionAsk, decision: Decision, why: Why | None, *, detail: str, retry_after_ms: int | None
+) -> Admission:
+    """Answer one that may not go out now; it does not stand in line for a slot any more."""
+    work.places.leave_line(ask.ticket)
+    return Admission(ticket=ask.ticket, decision=decision, why=why, detail=detail, retry_after_ms=retry_after_ms)
+
+
+def _let_out(
+    work: Working, ask: AdmissionAsk, verdict: Verdict, asker: Waiter | None, after_breaker: Breaker
+) -> Admission:
+    """Write down all that one takes that may go out."""
     changes = work.breakers.put(ask.identity, after_breaker)
     reserved, shares, charges = paying.reserve(work, verdict)
     app = going.into(work, ask.identity)

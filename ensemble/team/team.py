@@ -17,9 +17,10 @@ from ensemble.engine.events import Closing, Event, Report
 from ensemble.engine.request import RUN_TIMEOUT_S, RunRequest
 from ensemble.engine.run import run
 from ensemble.engine.threads import ThreadRunner
+from ensemble.plan.agents import AgentSpec, CredentialAgent
 from ensemble.plan.faults import Faults, folded
 from ensemble.plan.fields import name_of
-from ensemble.plan.model import AgentSpec, CredentialAgent, Plan
+from ensemble.plan.model import Plan
 from ensemble.plan.reading import read_plan
 from ensemble.plan.templates import START, TASK
 from ensemble.team.dify import DifyApp
@@ -182,6 +183,9 @@ class Team:
                 faults.add(
                     f"agents.{name}", f"This team has no agent '{spec.ref.name}'.", "Read the plan with this team."
                 )
+            elif spec.memory and spec.ref.name not in self._apps:
+                problem = f"'{spec.ref.name}' is a function, which holds no conversation it could go on with."
+                faults.add(f"agents.{name}.memory", problem, "Leave it out, or name an app given as dify(url, key).")
         faults.stop()
         return read
 
@@ -205,7 +209,7 @@ class Team:
     def _cast(self, spec: AgentSpec) -> Agent:
         assert isinstance(spec.ref, CredentialAgent)  # noqa: S101 - self.plan has refused all others
         agent = self._agents[spec.ref.name]
-        if spec.memory and spec.ref.name in self._apps:
+        if spec.memory:
             return Remembering(agent, self._store.memory, spec.name)
         return agent
 

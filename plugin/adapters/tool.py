@@ -27,7 +27,7 @@ from ensemble.agents.tool_messages import MAX_CHARS, Messages
 from ensemble.agents.tools import judge_tool, parameters_of
 from ensemble.contract.outcomes import Outcome
 from ensemble.contract.results import Usage
-from ensemble.plan.model import ToolAgent
+from ensemble.plan.agents import ToolAgent
 from plugin.adapters.reverse import STREAM_WALL_S
 
 __all__ = ["Message", "ToolAgentCaller", "Tools", "WorkspaceTools"]

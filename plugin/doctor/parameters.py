@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ensemble.plan.model import Limits
+from ensemble.plan.limits import Limits
 from plugin.errors import BadParameters, in_words
-from plugin.parameters import Reader
+from plugin.reader import Reader
 
 __all__ = ["DOCTOR_PARAMETERS", "DoctorParameters", "read_doctor_parameters"]
 

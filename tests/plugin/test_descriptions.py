@@ -17,7 +17,8 @@ from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
 from ensemble.contract.results import ErrorInfo, StepResult, Usage
 from plugin.credentials import FIELDS, HOST_PARALLEL
 from plugin.outputs import VARIABLES, error_entry, result_entry, usage_entry
-from plugin.parameters import LIMITS, PARAMETERS, read_parameters
+from plugin.parameters import PARAMETERS, read_parameters
+from plugin.reader import LIMITS
 
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = {"en_US", "zh_Hans", "ja_JP", "pt_BR"}

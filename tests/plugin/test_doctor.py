@@ -14,7 +14,7 @@ from ensemble.contract.budgets import BudgetDefinition, BudgetState, BudgetView
 from ensemble.contract.budgets import Limits as BudgetLimits
 from ensemble.contract.outcomes import Outcome
 from ensemble.contract.slots import SlotLimits, SlotsView, SlotUse
-from ensemble.plan.model import Limits
+from ensemble.plan.limits import Limits
 from plugin.credentials import Ceilings, Credentials, Sidecar
 from plugin.doctor.apps import Target, judge_apps, target_of
 from plugin.doctor.dify import dify_limits

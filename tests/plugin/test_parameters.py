@@ -6,7 +6,7 @@ import pytest
 from dify_plugin.file.entities import FileType
 from dify_plugin.file.file import File
 
-from ensemble.plan.model import Limits
+from ensemble.plan.limits import Limits
 from plugin.errors import BadParameters
 from plugin.parameters import PARAMETERS, read_parameters
 

@@ -15,7 +15,7 @@ from dify_plugin.invocations.tool import ToolInvocation
 from ensemble.agents.port import Call, CallScope, Reply
 from ensemble.agents.tool_messages import MAX_CHARS
 from ensemble.contract.outcomes import Outcome
-from ensemble.plan.model import ToolAgent
+from ensemble.plan.agents import ToolAgent
 from plugin.adapters.tool import Message, ToolAgentCaller, WorkspaceTools
 from tests.standin.recordings import VERSIONS, Version, inner_api, unframed
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ensemble.contract.budgets import Money
 from ensemble.plan.budgetfields import read_budgets
 from ensemble.plan.faults import Faults, PlanError
-from ensemble.plan.model import Limits, Plan
+from ensemble.plan.limits import Limits
+from ensemble.plan.model import Plan
 from ensemble.plan.reading import read_plan
 
 NUMBER = st.none() | st.integers(1, 50)

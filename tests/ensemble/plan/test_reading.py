@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from ensemble.plan.agents import AppAgent, CredentialAgent, ModelAgent
 from ensemble.plan.faults import PlanError
 from ensemble.plan.joins import Join, JoinKind
-from ensemble.plan.model import AppAgent, CredentialAgent, Limits, ModelAgent, Plan
+from ensemble.plan.limits import Limits
+from ensemble.plan.model import Plan
 from ensemble.plan.reading import read_plan
 from ensemble.plan.templates import Reference, Template
 
@@ -209,6 +211,13 @@ def test_a_model_with_a_prompt_is_an_agent(model: Any) -> None:
     assert plan.agents["judge"].ref == ModelAgent("acme/ai/ai", "big", "Judge.")
 
 
+@pytest.mark.parametrize("spec", [{"model": "acme/ai/ai/big", "prompt": "p"}, {"tool": "a/b/c/d", "inputs": {"q": 1}}])
+def test_a_model_or_a_tool_may_say_that_it_has_no_memory(spec: dict[str, Any]) -> None:
+    plan = read({"agents": {"x": {**spec, "memory": False}}})
+
+    assert not plan.agents["x"].memory
+
+
 @pytest.mark.parametrize(
     ("word", "join"),
     [
@@ -284,6 +293,14 @@ ONE = {"id": "a", "agent": "market"}
         ({"agents": [{"name": "m", "app": "tech"}, {"name": "M", "app": "tech"}]}, [("agents[1]", "The name 'M' is taken.")]),
         ({"agents": {"m": {"model": "x", "prompt": "p"}}}, [("agents.m.model", "It names no provider and model.")]),
         ({"agents": {"m": {"prompt": "p", "app": "tech"}}}, [("agents.m.prompt", "A prompt needs a model.")]),
+        (
+            {"agents": [{"name": "m", "model": "a/b/c/d", "prompt": "p", "memory": True}]},
+            [("agents[0].memory", "A model holds no conversation it could go on with.")],
+        ),
+        (
+            {"agents": {"t": {"tool": "a/b/c/d", "inputs": {"q": "x"}, "memory": "true"}}},
+            [("agents.t.memory", "A tool holds no conversation it could go on with.")],
+        ),
         (
             {"agents": {"market": {"inputs": {"x": "{{ tech.text }}"}}}},
             [("agents.market.inputs.x", "{{ tech.text }} refers to a step.")],

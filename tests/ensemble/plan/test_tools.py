@@ -11,8 +11,9 @@ from pydantic import TypeAdapter
 
 from ensemble.agents.identity import tool_identity
 from ensemble.contract.base import Identity
+from ensemble.plan.agents import ToolAgent
 from ensemble.plan.faults import PlanError
-from ensemble.plan.model import Plan, ToolAgent
+from ensemble.plan.model import Plan
 from ensemble.plan.reading import read_plan
 
 SEARCH = "langgenius/google/google/google_search"

@@ -53,6 +53,20 @@ def test_a_plan_that_needs_a_workspace_is_refused_in_words(agent: Any, words: st
     assert words in str(refused.value)
 
 
+@pytest.mark.parametrize("agents", [{"b": {"memory": True}}, {"x": {"app": "b", "memory": True}}])
+def test_a_function_can_have_no_memory(agents: Any) -> None:
+    with pytest.raises(PlanError) as refused:
+        Team({"a": dify("http://127.0.0.1:1/v1", "app-x"), "b": says("B")}).plan(
+            {"agents": {**agents, "a": {"memory": True}}}
+        )
+
+    (fault,) = refused.value.faults
+    assert (fault.field, fault.fix) == (
+        f"agents.{next(iter(agents))}.memory",
+        "Leave it out, or name an app given as dify(url, key).",
+    )
+
+
 def test_models_can_t_route_here() -> None:
     plan = {"pattern": "routing", "agents": ["a", "b"], "route": {"model": "p/p/p/m"}}
 
