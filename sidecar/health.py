@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from ensemble.contract.about import CONTRACT_VERSION, About, Health
-from sidecar.store.connection import Client, store_errors
+from sidecar.store.connection import Client
+from sidecar.store.faults import store_errors
 from sidecar.store.server import server_facts
 
 __all__ = ["SelfView", "product_version"]
