@@ -33,9 +33,9 @@ class SelfView:
         return Health(status="live")
 
     def ready(self) -> Health:
-        """Say that the store answers. Raises StoreUnavailable."""
+        """Say that the store answers and takes writes. Raises StoreUnavailable."""
         with store_errors():
-            self._redis.ping()
+            self._redis.write_nothing()
         return Health(status="ready")
 
     def about(self) -> About:
