@@ -36,9 +36,13 @@ def charged(asked: Sequence[str], planned: Sequence[str], credentials: Credentia
     return names
 
 
-def going_on(budgets: Sequence[str], *, asked: bool | None) -> bool:
-    """Return whether a run goes on without its sidecar: as is asked; else unless a named budget would not hold."""
-    return not budgets if asked is None else asked
+def going_on(budgets: Sequence[str], *, asked: bool | None, saved: bool | None) -> bool:
+    """Return whether a run goes on without its sidecar, by what the tool asks and the operator saved; None: nothing.
+
+    The stricter choice counts. Where neither chose, it goes on unless a named budget would not hold.
+    """
+    chosen = [each for each in (asked, saved) if each is not None]
+    return all(chosen) if chosen else not budgets
 
 
 def unknown_budget(refused: SidecarRefused, budgets: Sequence[str]) -> UnknownBudget | None:

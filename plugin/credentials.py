@@ -33,8 +33,11 @@ _CEILINGS = {
 }
 """The form's name of each ceiling and the most it can be."""
 
-ON_SIDECAR_LOSS = ("fail_open", "fail_closed")
-"""What becomes of a run whose sidecar is away: it goes on in the plugin's own process, or it fails."""
+ON_SIDECAR_LOSS = {"fail_open": True, "fail_closed": False}
+"""What can be chosen for a run whose sidecar is away, and whether it then goes on in the plugin's own process.
+
+Neither form has a default: Dify would fill it in, and nobody could tell it from a choice.
+"""
 
 FIELDS = ("sidecar_url", "sidecar_token", "on_sidecar_loss", "dify_base_url", "app_keys", *_CEILINGS, "max_money")
 """Every credential this plugin reads."""
@@ -71,8 +74,8 @@ class Credentials:
     dify_base_url: str | None = None
     """The workspace's own Dify, where it is told."""
     ceilings: Ceilings = Ceilings()
-    fail_open: bool = True
-    """Whether a run goes on when the sidecar is away; a tool can only be stricter."""
+    fail_open: bool | None = None
+    """Whether a run goes on when the sidecar is away; None: nobody chose. A tool can only be stricter than a choice."""
 
 
 def read_credentials(raw: Mapping[str, Any]) -> Credentials:
@@ -90,7 +93,7 @@ def read_credentials(raw: Mapping[str, Any]) -> Credentials:
         app_keys=_app_keys(texts["app_keys"], texts["dify_base_url"], base_url, faults),
         dify_base_url=base_url,
         ceilings=_ceilings(texts, faults),
-        fail_open=_on_sidecar_loss(texts["on_sidecar_loss"], faults) == "fail_open",
+        fail_open=_on_sidecar_loss(texts["on_sidecar_loss"], faults),
     )
     if faults:
         raise BadCredentials(in_words(faults))
@@ -136,10 +139,11 @@ def _base_url(text: str, faults: list[Fault]) -> str | None:
         return None
 
 
-def _on_sidecar_loss(text: str, faults: list[Fault]) -> str:
+def _on_sidecar_loss(text: str, faults: list[Fault]) -> bool | None:
     if text and text not in ON_SIDECAR_LOSS:
-        faults.append(_fault("When the sidecar is away", "is no choice.", f"Write {' or '.join(ON_SIDECAR_LOSS)}."))
-    return text or ON_SIDECAR_LOSS[0]
+        fix = f"Write {' or '.join(ON_SIDECAR_LOSS)}, or leave it open."
+        faults.append(_fault("When the sidecar is away", "is no choice.", fix))
+    return ON_SIDECAR_LOSS.get(text)
 
 
 def _ceilings(texts: Mapping[str, str], faults: list[Fault]) -> Ceilings:

@@ -44,7 +44,7 @@ class OrchestratorParameters:
     """Named budgets the run is charged to."""
     fail_fast: bool = False
     fail_open: bool | None = None
-    """None: unless it is charged to a named budget."""
+    """Whether it goes on when the sidecar is away; None: nobody chose."""
 
 
 def read_parameters(raw: Mapping[str, Any]) -> OrchestratorParameters:

@@ -24,7 +24,7 @@ from ensemble.plan.moneyfields import read_money
 from ensemble.plan.source import parse_text
 from plugin.credentials import ON_SIDECAR_LOSS
 
-__all__ = ["ALWAYS_OPEN", "LIMITS", "Reader"]
+__all__ = ["LIMITS", "Reader"]
 
 LIMITS = {
     "max_parallel": 1000,
@@ -36,8 +36,6 @@ LIMITS = {
     "priority": 9,
 }
 """Every name the parameter *limits* may hold, and the highest number that means something."""
-ALWAYS_OPEN = "fail_open_always"
-"""The choice of *on_sidecar_loss* by which also a run that is charged to named budgets goes on."""
 _LOWEST = {"priority": -9}
 """The lowest number where it is not just above 0."""
 
@@ -128,10 +126,10 @@ class Reader:
         return trace_id
 
     def choice(self, name: str, words: tuple[str, ...]) -> str:
-        """Return one of *words*, the first where nothing is said."""
+        """Return one of *words*, the first where nothing is said; it may be empty: then nothing is."""
         choice = self.text(name) or words[0]
         if choice not in words:
-            self.blame(name, f"knows no {choice[:64]!r}.", f"Write {' or '.join(words)}.")
+            self.blame(name, f"knows no {choice[:64]!r}.", f"Write {' or '.join(filter(None, words))}.")
         return choice
 
     def chosen[E: StrEnum](self, name: str, default: E) -> E:
@@ -141,12 +139,8 @@ class Reader:
         return kind(word) if word in set(kind) else default
 
     def fail_open(self) -> bool | None:
-        """Return whether the run goes on without its sidecar; None: unless it is charged to a named budget.
-
-        Dify fills in the form's default, so ``fail_open`` may be nobody's choice, and who means it has a word of his own.
-        """
-        word = self.choice("on_sidecar_loss", (*ON_SIDECAR_LOSS, ALWAYS_OPEN))
-        return {"fail_closed": False, ALWAYS_OPEN: True}.get(word)
+        """Return whether the run shall go on without its sidecar; None where nobody chose."""
+        return ON_SIDECAR_LOSS.get(self.choice("on_sidecar_loss", ("", *ON_SIDECAR_LOSS)))
 
     def budgets(self) -> tuple[str, ...]:
         """Return the names of budgets: a list, JSON or YAML of one, or names with commas."""

@@ -67,14 +67,15 @@ def conduct(
 ) -> Generator[Event, None, Report]:
     """Run *request* in this process, yielding what happens; what the ledger has to say is among the report's warnings.
 
-    Where *fail_open* is None, a run goes on without the sidecar unless it is charged to named budgets.
+    *fail_open* is what the tool asks for when the sidecar is away, None where it asks for nothing.
 
     Raises:
-        EnsembleError: the sidecar refuses to take part, or is away and not *fail_open*.
+        EnsembleError: the sidecar refuses to take part, or is away and the run does not go on without it.
         EngineError: another call with the same run_key has the run.
 
     """
-    ledger = ledger_for(credentials, pools, fail_open=going_on(request.budgets, asked=fail_open))
+    goes_on = going_on(request.budgets, asked=fail_open, saved=credentials.fail_open)
+    ledger = ledger_for(credentials, pools, fail_open=goes_on)
     request = sealed(request, credentials, ledger)
     try:
         report = yield from run(
@@ -182,15 +183,13 @@ def _plan(parameters: OrchestratorParameters, credentials: Credentials) -> Plan:
 def ledger_for(credentials: Credentials, pools: Pools, *, fail_open: bool = True) -> Ledger:
     """Return the sidecar, with this process's book behind it, or the book alone.
 
-    Not *fail_open*, here or in the credentials: a run whose sidecar is away fails.
+    Not *fail_open*: a run whose sidecar is away fails.
     """
     book = pools.book(credentials)
     if credentials.sidecar is None:
         return book
     sidecar, absence = pools.sidecar(credentials.sidecar), pools.absence(credentials.sidecar)
-    return FallbackLedger(
-        sidecar, book, absence, hand_in=pools.outbox.put, fail_open=fail_open and credentials.fail_open
-    )
+    return FallbackLedger(sidecar, book, absence, hand_in=pools.outbox.put, fail_open=fail_open)
 
 
 def context_for(credentials: Credentials, pools: Pools) -> Context:

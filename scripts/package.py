@@ -18,6 +18,9 @@ MAX_BYTES = 1024 * 1024
 PARTS = frozenset(
     {
         "_assets",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "docs",
         "ensemble",
         "LICENSE",
         "main.py",

@@ -16,6 +16,7 @@ __all__ = [
     "NotFound",
     "SidecarError",
     "StartError",
+    "StoreDamaged",
     "StoreUnavailable",
     "TooLarge",
     "Unauthorized",
@@ -114,8 +115,14 @@ class Busy(SidecarError):
     retry_after_ms = 1000
 
 
+class StoreDamaged(SidecarError):
+    """A key of the sidecar's holds what the sidecar never puts there; asking again does not help."""
+
+    status, code, title = 500, ProblemCode.STORE_DAMAGED, "Store damaged"
+
+
 class StoreUnavailable(SidecarError):
-    """The store does not answer."""
+    """The store does not answer, or takes no writes."""
 
     status, code, title = 503, ProblemCode.STORE_UNAVAILABLE, "Store unavailable"
     retry_after_ms = 1000

@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from ensemble.contract.about import CONTRACT_VERSION, About, Health
-from sidecar.store.connection import Client, store_errors
+from sidecar.store.connection import Client
+from sidecar.store.faults import store_errors
 from sidecar.store.server import server_facts
 
 __all__ = ["SelfView", "product_version"]
@@ -32,9 +33,9 @@ class SelfView:
         return Health(status="live")
 
     def ready(self) -> Health:
-        """Say that the store answers. Raises StoreUnavailable."""
+        """Say that the store answers and takes writes. Raises StoreUnavailable."""
         with store_errors():
-            self._redis.ping()
+            self._redis.write_nothing()
         return Health(status="ready")
 
     def about(self) -> About:

@@ -1,6 +1,7 @@
 """What goes into the plugin's package, and what never does."""
 
 import random
+import re
 import subprocess
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -116,8 +117,9 @@ def test_a_package_over_one_mebibyte_is_refused_and_removed(tree: Path, tmp_path
     assert not list(tmp_path.glob("out/*"))
 
 
-def test_our_own_rules_ship_the_plugin_and_nothing_else(tmp_path: Path) -> None:
-    """Of the tracked files, those below the plugin's own parts go in, without tests or server."""
+@pytest.fixture
+def own_tree(tmp_path: Path) -> Path:
+    """Return a copy of the tracked files."""
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, tracked.split("\0")):
         if not (ROOT / name).is_file():
@@ -126,7 +128,27 @@ def test_our_own_rules_ship_the_plugin_and_nothing_else(tmp_path: Path) -> None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes((ROOT / name).read_bytes())
 
-    tops = {path.parts[0] for path in shipped(tmp_path)}
+    return tmp_path.resolve()
 
-    assert {"LICENSE", "README.md", "ensemble", "plugin", "provider", "requirements.txt"} <= tops
-    assert not tops & {"pyproject.toml", "requirements", "tests", "sidecar", "scripts", "docs", "Makefile", ".git"}
+
+def test_our_own_rules_ship_the_plugin_and_nothing_else(own_tree: Path) -> None:
+    """Of the tracked files, those below the plugin's own parts go in, without tests or server."""
+    tops = {path.parts[0] for path in shipped(own_tree)}
+
+    assert {"LICENSE", "README.md", "docs", "ensemble", "plugin", "provider", "requirements.txt"} <= tops
+    assert not tops & {"pyproject.toml", "requirements", "tests", "sidecar", "scripts", "Makefile", ".git"}
+
+
+def test_every_link_of_a_packed_page_leads_to_a_packed_file(own_tree: Path) -> None:
+    """Whoever has nothing but the package can read on."""
+    packed = {own_tree / path for path in shipped(own_tree)}
+    pages = [path for path in packed if path.suffix == ".md"]
+    links = {
+        (page.relative_to(own_tree), target)
+        for page in pages
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+        if "://" not in target
+    }
+
+    assert len(links) > len(pages)
+    assert {link for link in links if (own_tree / link[0].parent / link[1]).resolve() not in packed} == set()

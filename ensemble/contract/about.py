@@ -28,7 +28,7 @@ class About(Answer):
 
 
 class Health(Answer):
-    """Whether the sidecar lives (``live``) and can work (``ready``: the store answers)."""
+    """Whether the sidecar lives (``live``) and can work (``ready``: the store answers and takes writes)."""
 
     status: str
     detail: str = ""

@@ -35,7 +35,9 @@ class ProblemCode(StrEnum):
     BUSY = "busy"
     """503 with ``Retry-After``: as many callers wait for something to happen as may."""
     STORE_UNAVAILABLE = "store_unavailable"
-    """503 with ``Retry-After``: Redis does not answer."""
+    """503 with ``Retry-After``: Redis does not answer, or takes no writes; the detail says why."""
+    STORE_DAMAGED = "store_damaged"
+    """500: a key in Redis holds another type than the sidecar keeps there; *errors* names it."""
     INTERNAL = "internal"
     """500: a fault of ours."""
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from ensemble.contract.plain import plain
+from plugin.credentials import ON_SIDECAR_LOSS
 from plugin.doctor.apps import target_of
 from plugin.doctor.evidence import AppEvidence
 from plugin.doctor.examine import Examined
@@ -139,7 +140,7 @@ def _limits(examined: Examined) -> dict[str, Any]:
         "max_tokens": allowed.budget.tokens,
         "max_calls": allowed.budget.calls,
         "max_seconds": allowed.budget.seconds,
-        "on_sidecar_loss": "fail_open" if saved.fail_open else "fail_closed",
+        "on_sidecar_loss": next((word for word, open_ in ON_SIDECAR_LOSS.items() if open_ is saved.fail_open), None),
     }
     return found | {name: value for name, value in known.items() if value is not None}
 

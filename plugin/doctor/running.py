@@ -18,6 +18,12 @@ PLUGIN_WAIT_S = 580
 """How long the plugin waits for one piece of a reverse call, as it is built."""
 PEOPLE = 2
 """Requests Dify should have left for the caller itself and for people."""
+_ON_LOSS: dict[bool | None, str] = {
+    True: "goes on in the plugin, with a warning",
+    False: "fails, so that budgets and breakers hold",
+    None: "goes on in the plugin, with a warning; one that is charged to named budgets fails",
+}
+"""What becomes of a run whose sidecar is away, by what the operator chose."""
 
 
 def judge_times(allowed: Allowance, dify: DifyLimits) -> list[Finding]:
@@ -96,12 +102,7 @@ def judge_ceilings(credentials: Credentials) -> list[Finding]:
     if told:
         findings.append(ok(CEILINGS, f"In force for every run: {', '.join(told)}."))
     if credentials.sidecar is not None:
-        loss = (
-            "goes on in the plugin, with a warning"
-            if credentials.fail_open
-            else "fails, so that budgets and breakers hold"
-        )
-        findings.append(ok(CEILINGS, f"A run whose sidecar is away {loss}."))
+        findings.append(ok(CEILINGS, f"A run whose sidecar is away {_ON_LOSS[credentials.fail_open]}."))
     return findings
 
 

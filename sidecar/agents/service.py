@@ -18,7 +18,7 @@ from ensemble.rules.agents import agent_view, agent_wants, declare, forget, is_k
 from ensemble.rules.snapshot import Snapshot
 from ensemble.rules.statistics import hashes_at
 from sidecar import errors
-from sidecar.store.connection import store_errors
+from sidecar.store.faults import store_errors
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store
 
@@ -44,7 +44,7 @@ class Agents:
         """Return a page of agents, those called last first; identities nobody remembers leave the index."""
         key = full_key(tenant, AGENTS)
         before: str | int = "+inf" if params.before_ms is None else f"({params.before_ms}"
-        with store_errors():
+        with store_errors(self._store.redis, [key]):
             scored = self._store.redis.zrevrangebyscore(key, before, "-inf", start=0, num=params.limit, withscores=True)
             last = int(scored[-1][1]) if len(scored) == params.limit else None
             same = [] if last is None else self._store.redis.zrevrangebyscore(key, last, last)
@@ -52,7 +52,7 @@ class Agents:
         views = self._views(tenant, identities)
         gone = [identity for identity, view in zip(identities, views, strict=True) if view is None]
         if gone:
-            with store_errors():
+            with store_errors(self._store.redis, [key]):
                 self._store.redis.zrem(key, *gone)
         return AgentList(agents=tuple(view for view in views if view is not None), next_before_ms=last)
 

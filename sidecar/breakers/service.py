@@ -15,7 +15,7 @@ from ensemble.rules.records import Defaults
 from ensemble.rules.snapshot import Snapshot
 from ensemble.rules.views import breaker_view
 from sidecar import errors
-from sidecar.store.connection import store_errors
+from sidecar.store.faults import store_errors
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store
 
@@ -48,9 +48,9 @@ class Breakers:
 
     def all(self, tenant: str) -> BreakerList:
         """Return the breakers on record: those an operator holds, then those that changed last, 1,000 of each."""
-        with store_errors():
-            held = self._store.redis.zrevrange(full_key(tenant, BREAKERS_HELD), 0, MOST_LISTED - 1)
-            changed = self._store.redis.zrevrange(full_key(tenant, BREAKERS), 0, MOST_LISTED - 1)
+        keys = full_key(tenant, BREAKERS_HELD), full_key(tenant, BREAKERS)
+        with store_errors(self._store.redis, keys):
+            held, changed = (self._store.redis.zrevrange(key, 0, MOST_LISTED - 1) for key in keys)
         identities = list(dict.fromkeys([*held, *changed]))
         wanted = [breaker_at(identity) for identity in identities]
 

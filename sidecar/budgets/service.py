@@ -21,7 +21,7 @@ from ensemble.rules.problems import Conflict, UnknownBudget, UnknownCall
 from ensemble.rules.reserving import budget_state, define, forget, reserve, reserving_wants, settle
 from ensemble.rules.snapshot import EVERY, Address, Snapshot
 from sidecar import errors
-from sidecar.store.connection import store_errors
+from sidecar.store.faults import store_errors
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store
 
@@ -59,8 +59,9 @@ class Budgets:
 
     def all(self, tenant: str) -> BudgetList:
         """Return the budgets by name, the 1,000 that were defined last."""
-        with store_errors():
-            names = sorted(self._store.redis.zrevrange(full_key(tenant, BUDGETS), 0, MOST_LISTED - 1))
+        key = full_key(tenant, BUDGETS)
+        with store_errors(self._store.redis, [key]):
+            names = sorted(self._store.redis.zrevrange(key, 0, MOST_LISTED - 1))
 
         def look(snapshot: Snapshot) -> tuple[BudgetState, ...]:
             states = (budget_state(name, snapshot) for name in names)

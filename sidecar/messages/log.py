@@ -13,7 +13,7 @@ from ensemble.rules.problems import UnknownRun
 from ensemble.rules.snapshot import EVERY, Address
 from sidecar.messages.keys import log_keys
 from sidecar.messages.records import to_message
-from sidecar.store.connection import store_errors
+from sidecar.store.faults import store_errors
 from sidecar.store.keys import full_key
 from sidecar.store.scripts import Script
 from sidecar.store.store import Store
@@ -96,8 +96,8 @@ class _Reader:
 
     def _exchanged(self) -> Iterator[AgentMessage]:
         """Yield the messages of runs; only those are read whole whose record was written since the last time."""
-        with store_errors():
-            key = full_key(self._tenant, runs_of_trace(self._trace_id))
+        key = full_key(self._tenant, runs_of_trace(self._trace_id))
+        with store_errors(self._store.redis, [key]):
             run_ids = self._store.redis.zrevrangebyscore(key, "+inf", "-inf")
         heads = [run_at(run_id, RUN) for run_id in run_ids]
         texts = self._store.look(self._tenant, lambda seen: [seen.text(head) for head in heads], heads)

@@ -36,7 +36,8 @@ from ensemble.contract.state import TraceParams
 from sidecar.errors import Conflict, Forbidden, NotFound, TooLarge
 from sidecar.messages.keys import agents_key, log_keys, mailbox_keys, queue_keys
 from sidecar.messages.records import about_failure, id_in, moment, to_message, to_text
-from sidecar.store.connection import Client, store_errors
+from sidecar.store.connection import Client
+from sidecar.store.faults import store_errors
 from sidecar.store.scripts import Script
 from sidecar.waiting import Waiting
 
@@ -137,7 +138,7 @@ class Mailboxes:
         give_back = self._waiting.take()
         try:
             while not found.deliveries and (left := deadline - time.monotonic()) > 0:
-                with store_errors():
+                with store_errors(self._redis, [bell]):
                     self._redis.blpop(bell, max(SHORTEST_NAP_S, min(left, due_s, LONGEST_NAP_S)))
                 found, due_s = self._take(tenant, at, ask)
         finally:
@@ -270,8 +271,9 @@ class Mailboxes:
 
     def _record(self, tenant: str, trace_id: str, message_id: str) -> str | None:
         """Return a message as it is kept: what it says never changes."""
-        with store_errors():
-            return self._redis.hget(log_keys(tenant, trace_id)[0], message_id)
+        key, _ = log_keys(tenant, trace_id)
+        with store_errors(self._redis, [key]):
+            return self._redis.hget(key, message_id)
 
     def _no_mailbox(self, tenant: str, trace_id: str, agent: str, field: str) -> NotFound:
         names = [view.agent for view in self.all(tenant, TraceParams(trace_id=trace_id)).mailboxes]

@@ -7,7 +7,8 @@ from pydantic_core import from_json, to_json
 from ensemble.contract.problems import Fault
 from ensemble.contract.whole import MAX_WHOLE_BYTES, WHOLE_TTL_S, WholeParams, WholePut, WholeResult, WholeStored
 from sidecar.errors import NotFound, TooLarge
-from sidecar.store.connection import Client, store_errors
+from sidecar.store.connection import Client
+from sidecar.store.faults import store_errors
 from sidecar.store.keys import full_key
 
 __all__ = ["Results"]
@@ -33,8 +34,9 @@ class Results:
 
     def get(self, tenant: str, params: WholeParams) -> WholeResult:
         """Return what is stored under the reference. Raises NotFound."""
-        with store_errors():
-            text = self._redis.get(_key(tenant, params))
+        key = _key(tenant, params)
+        with store_errors(self._redis, [key]):
+            text = self._redis.get(key)
         if text is None:
             detail = f"No result is stored as {params.ref}; they are kept for {WHOLE_TTL_S // 3600} hours."
             raise NotFound(detail, Fault(field="ref", problem="not on record"))

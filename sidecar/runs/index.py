@@ -7,7 +7,7 @@ from ensemble.rules.addresses import ABOUT, RUN, RUNS, run_at
 from ensemble.rules.problems import UnknownRun
 from ensemble.rules.snapshot import Snapshot
 from ensemble.rules.views import run_line
-from sidecar.store.connection import store_errors
+from sidecar.store.faults import store_errors
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store
 
@@ -49,7 +49,7 @@ class RunIndex:
     def _next(self, key: str, before: str | int, count: int) -> tuple[list[str], int | None]:
         """Return some *count* ids, those of the last one's millisecond all, and that millisecond; None: no more."""
         redis = self._store.redis
-        with store_errors():
+        with store_errors(redis, [key]):
             found = redis.zrevrangebyscore(key, before, "-inf", start=0, num=count, withscores=True)
             if not found:
                 return [], None
@@ -69,7 +69,7 @@ class RunIndex:
     def _forget(self, key: str, gone: list[str]) -> None:
         """Take the ids of runs whose time to be kept has passed out of the index."""
         if gone:
-            with store_errors():
+            with store_errors(self._store.redis, [key]):
                 self._store.redis.zrem(key, *gone)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
 from ensemble.rules.addresses import BREAKERS, LEASES, RESERVATIONS, RUNS, reservation_at, run_hash
@@ -17,8 +18,8 @@ from ensemble.rules.ending import ending_wants, sweep
 from ensemble.rules.reserving import lapse
 from ensemble.rules.shelf import BREAKER_TTL_MS
 from ensemble.rules.snapshot import Address, Changes, Snapshot
-from sidecar.errors import Contended, StoreUnavailable
-from sidecar.store.connection import store_errors
+from sidecar.errors import Contended, StoreDamaged, StoreUnavailable
+from sidecar.store.faults import store_errors
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store
 
@@ -53,9 +54,13 @@ class Sweeper:
         """Sweep once, whoever has the round; return how many runs had lost their engine. Raises StoreUnavailable."""
         lapsed = 0
         for tenant in self._tenants:
-            lapsed += self._lapsed_runs(tenant)
-            self._lapsed_reservations(tenant)
-            self._forget(tenant)
+            # What can't be read of one tenant, which the log tells, must not keep all others waiting.
+            with suppress(StoreDamaged):
+                lapsed += self._lapsed_runs(tenant)
+            with suppress(StoreDamaged):
+                self._lapsed_reservations(tenant)
+            with suppress(StoreDamaged):
+                self._forget(tenant)
         return lapsed
 
     def _go_round(self) -> None:
@@ -86,8 +91,8 @@ class Sweeper:
         """Tidy one record; one that can't be understood must not keep all others waiting. Raises StoreUnavailable."""
         try:
             return self._store.decide(tenant, decide, wanted)
-        except Contended:
-            return None  # Somebody is at it, so it lives; else the next round has it.
+        except (Contended, StoreDamaged):
+            return None  # Somebody is at it, so it lives, and else the next round has it; or the log tells of it.
         except StoreUnavailable:
             raise
         except Exception:
@@ -96,20 +101,20 @@ class Sweeper:
 
     def _ended(self, tenant: str, index: str) -> list[str]:
         """Return some of the members of an index of leases whose lease has ended."""
-        redis = self._store.redis
-        with store_errors():
+        redis, key = self._store.redis, full_key(tenant, index)
+        with store_errors(redis, [key]):
             seconds, micros = redis.time()
             now_ms = seconds * 1000 + micros // 1000
-            found = redis.zrangebyscore(full_key(tenant, index), "-inf", now_ms, start=0, num=MOST_RUNS)
+            found = redis.zrangebyscore(key, "-inf", now_ms, start=0, num=MOST_RUNS)
         return list(found)
 
     def _forget(self, tenant: str) -> None:
         """Take ids out of the indexes whose records have passed their time: they outlive them by this only."""
         redis = self._store.redis
-        runs = full_key(tenant, RUNS)
-        with store_errors():
+        runs, breakers = full_key(tenant, RUNS), full_key(tenant, BREAKERS)
+        with store_errors(redis, [runs, breakers]):
             seconds, _ = redis.time()
-            redis.zremrangebyscore(full_key(tenant, BREAKERS), "-inf", seconds * 1000 - BREAKER_TTL_MS)
+            redis.zremrangebyscore(breakers, "-inf", seconds * 1000 - BREAKER_TTL_MS)
             start = self._oldest.get(tenant, 0)
             ids = redis.zrange(runs, start, start + LOOKED_AT - 1)
             gone = [run_id for run_id in ids if not redis.exists(full_key(tenant, run_hash(run_id)))]

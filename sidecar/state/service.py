@@ -35,7 +35,8 @@ from ensemble.contract.state import (
 from sidecar.errors import Conflict, Invalid, NotFound
 from sidecar.state.refusals import LIMITS, check_version_given, check_writer, doubled, outdated, refusal, unfit
 from sidecar.state.values import to_entry, to_json
-from sidecar.store.connection import Client, store_errors
+from sidecar.store.connection import Client
+from sidecar.store.faults import store_errors
 from sidecar.store.keys import full_key
 from sidecar.store.scripts import Script
 
@@ -100,8 +101,9 @@ class State:
 
         What is deleted while this runs may be missing; every value is one that was there.
         """
-        with store_errors():
-            found = self._redis.hkeys(_hash(tenant, at.trace_id, at.namespace))
+        key = _hash(tenant, at.trace_id, at.namespace)
+        with store_errors(self._redis, [key]):
+            found = self._redis.hkeys(key)
         names = sorted(name for name in found if name.startswith(at.prefix) and name not in OWN_FIELDS)
         entries: list[StateEntry] = []
         size = 0

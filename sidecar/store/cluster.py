@@ -8,7 +8,12 @@ from typing import Any
 
 from redis.cluster import ClusterNode, RedisCluster
 
+from sidecar.store.keys import PROBE
+
 __all__ = ["Cluster"]
+
+MOST_PROBES = 1000
+"""Keys looked at for one of each primary; one that has no slots has none."""
 
 
 class Cluster:
@@ -39,6 +44,18 @@ class Cluster:
     def ping(self) -> bool:
         """Answer, if every primary does."""
         return all(self._of_each("ping"))
+
+    def write_nothing(self) -> None:
+        """Raise what a primary says to a write, and write nothing: each is asked about a key of its own."""
+        client = self._found()
+        unasked = {node.name for node in client.get_primaries()}  # type: ignore[no-untyped-call] # redis-py's
+        for key in (f"{PROBE}:{number}" for number in range(MOST_PROBES)):
+            node = client.get_node_from_key(key)  # type: ignore[no-untyped-call] # redis-py's
+            if node is None or node.name in unasked:
+                client.set(key, "", xx=True, px=1)  # raises where nobody has the key
+                unasked.discard(node.name if node else "")
+            if not unasked:
+                return
 
     def close(self) -> None:
         """Close the connections."""

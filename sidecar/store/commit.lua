@@ -67,8 +67,19 @@ local put, put_last = part(4)
 local add, add_last = part(3)
 local rank, rank_last = part(3)
 local delete, delete_last = part(3)
+local unrank, unrank_last = part(2)
 if not (all_stand(put, put_last, 4) and all_stand(delete, delete_last, 3)) then
   return 0
+end
+-- A key of another type is refused when it is touched, which must not be after something else is written.
+for i = add, add_last, 3 do
+  redis.call('HLEN', key(i))
+end
+for i = rank, rank_last, 3 do
+  redis.call('ZCARD', key(i))
+end
+for i = unrank, unrank_last, 2 do
+  redis.call('ZCARD', key(i))
 end
 for i = put, put_last, 4 do
   redis.call('HSET', key(i), ARGV[i + 1], ARGV[i + 3])
@@ -82,7 +93,6 @@ end
 for i = delete, delete_last, 3 do
   redis.call('HDEL', key(i), ARGV[i + 1])
 end
-local unrank, unrank_last = part(2)
 for i = unrank, unrank_last, 2 do
   redis.call('ZREM', key(i), ARGV[i + 1])
 end

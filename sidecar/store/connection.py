@@ -1,35 +1,24 @@
-"""The connection to Redis: how long it waits, what it never repeats, and which of its errors mean that it is away."""
+"""The connection to Redis: how long it waits, and what it never repeats."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 from hiredis import pack_command
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    ClusterError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisClusterException,
-    RedisError,
-    ResponseError,
-)
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from sidecar.errors import StoreUnavailable
 from sidecar.store.cluster import Cluster
+from sidecar.store.keys import PROBE
 from sidecar.store.targets import read_target
 
-__all__ = ["Client", "connect", "store_errors"]
+__all__ = ["Client", "connect"]
 
 
 class Client(Protocol):
@@ -99,8 +88,14 @@ class Client(Protocol):
     def time(self) -> tuple[int, int]:
         """Return the server's clock: seconds and microseconds."""
 
+    def type(self, name: str) -> str:
+        """Return the type of a key, ``none`` where there is no such key."""
+
     def ping(self) -> bool:
         """Answer."""
+
+    def write_nothing(self) -> None:
+        """Raise what the server says to a write, and write nothing."""
 
     def info(self, section: str) -> dict[str, Any]:
         """Say what the server is."""
@@ -141,6 +136,13 @@ class _Redis(Redis):
         connection.send_packed_command((pack_command(("EVALSHA", sha, numkeys, *keys_and_args)),))
         return connection.read_response()  # one that broke, or timed out, has been closed then; sending connects again
 
+    def write_nothing(self) -> None:
+        """Raise what the server says to a write, and write nothing.
+
+        The server judges whether it takes a command before it looks whether the command has anything to do.
+        """
+        self.set(PROBE, "", xx=True, px=1)
+
     def _connection(self) -> Any:
         """Return this thread's connection; one that has been idle is looked at first, as the pool would."""
         own, now_s = self._own, time.monotonic()
@@ -167,9 +169,6 @@ TRUSTED_S = 0.05
 CONNECT_TIMEOUT_S = 0.5
 ANSWER_TIMEOUT_S = 1.0
 """Both together end before a caller of ours gives up on us (2 s)."""
-
-AWAY = ("MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY ", "LOADING", "READONLY")
-"""How Redis begins an error that passes by itself or by its operator's hand, and is no fault in a script."""
 
 
 def connect(url: str) -> Client:
@@ -202,36 +201,3 @@ def connect(url: str) -> Client:
         **patience,
     )
     return cast(Client, sentinels.master_for(target.service, redis_class=_Redis))  # type: ignore[no-untyped-call] # redis-py's
-
-
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Turn what Redis raises when it is away into `StoreUnavailable`; faults of ours pass through."""
-    try:
-        yield
-    except (
-        RedisConnectionError,
-        RedisTimeoutError,
-        ReadOnlyError,
-        OutOfMemoryError,
-        RedisClusterException,
-        ClusterError,
-    ) as error:
-        raise _unavailable(error) from error
-    except ResponseError as error:
-        if not str(error).startswith(AWAY):
-            raise
-        raise _unavailable(error) from error
-
-
-_REFUSED: dict[type[Exception], str] = {
-    OutOfMemoryError: "The store's memory is full, so nothing can be written. Give it more (maxmemory).",
-    ReadOnlyError: "The store is a replica, which can't be written to. Give the sidecar the primary's URL.",
-}
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    if type(error) in _REFUSED:
-        return StoreUnavailable(_REFUSED[type(error)])
-    kind = type(error).__name__.removesuffix("Error")
-    return StoreUnavailable(f"The store does not answer ({kind}); ask again shortly.")

@@ -9,7 +9,8 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from sidecar.store.connection import Client, store_errors
+from sidecar.store.connection import Client
+from sidecar.store.faults import store_errors
 
 __all__ = ["Script"]
 
@@ -31,8 +32,9 @@ class Script:
 
         Raises:
             StoreUnavailable: Redis does not answer. Whether the script ran is not known then.
+            StoreDamaged: One of *keys* is of another type than ours.
         """
-        with store_errors():
+        with store_errors(redis, keys):
             try:
                 return redis.evalsha(self._sha, len(keys), *keys, *args)
             except NoScriptError:

@@ -9,7 +9,8 @@ from redis.exceptions import ResponseError
 
 from sidecar.errors import StartError
 from sidecar.settings import Durability
-from sidecar.store.connection import Client, store_errors
+from sidecar.store.connection import Client
+from sidecar.store.faults import store_errors
 
 __all__ = ["ServerFacts", "check_server", "server_facts"]
 

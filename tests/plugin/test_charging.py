@@ -16,7 +16,7 @@ from plugin.adapters.pools import Pools
 from plugin.casting import Caller
 from plugin.charging import going_on, unknown_budget
 from plugin.credentials import read_credentials
-from plugin.errors import BadParameters, SidecarNeeded, SidecarRefused, SidecarUnavailable
+from plugin.errors import BadCredentials, BadParameters, SidecarNeeded, SidecarRefused, SidecarUnavailable
 from plugin.parameters import read_parameters
 from plugin.service import run_request
 from tests.plugin.ledgers import Clock, Sidecar, opening, wish
@@ -90,14 +90,30 @@ def test_without_a_sidecar_a_budget_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("budgets", "asked", "goes_on"),
-    [((), None, True), (("a",), None, False), (("a",), True, True), (("a",), False, False), ((), False, False)],
+    ("asked", "saved", "goes_on"),
+    [
+        (None, True, True),
+        (None, False, False),
+        (True, None, True),
+        (True, True, True),
+        (True, False, False),
+        (False, None, False),
+        (False, True, False),
+        (False, False, False),
+    ],
 )
-def test_a_run_with_budgets_fails_closed_unless_told_otherwise(
-    *, budgets: tuple[str, ...], asked: bool | None, goes_on: bool
+@pytest.mark.parametrize("budgets", [(), ("a",)], ids=["without budgets", "with budgets"])
+def test_what_is_chosen_counts_and_the_stricter_choice_most(
+    *, budgets: tuple[str, ...], asked: bool | None, saved: bool | None, goes_on: bool
 ) -> None:
-    """What is said counts; else whether something would go uncounted."""
-    assert going_on(budgets, asked=asked) is goes_on
+    """Whether there are named budgets or not: who says so goes on uncounted."""
+    assert going_on(budgets, asked=asked, saved=saved) is goes_on
+
+
+def test_where_nothing_is_chosen_only_a_run_without_named_budgets_goes_on() -> None:
+    """Another would go uncounted, and nobody said it may."""
+    assert going_on((), asked=None, saved=None)
+    assert not going_on(("a",), asked=None, saved=None)
 
 
 def test_only_the_budget_the_sidecar_blames_is_named() -> None:
@@ -128,12 +144,25 @@ def test_a_run_that_goes_on_is_handed_in_with_its_budgets() -> None:
     assert [each.open.budgets for each in handed_in if each.open] == [budgets]
 
 
-@pytest.mark.parametrize(
-    ("word", "fail_open"), [("", None), ("fail_open", None), ("fail_open_always", True), ("fail_closed", False)]
-)
-def test_the_forms_default_is_nobodys_choice(*, word: str, fail_open: bool | None) -> None:
-    """Dify fills it in."""
+@pytest.mark.parametrize(("word", "fail_open"), [(None, None), ("", None), ("fail_open", True), ("fail_closed", False)])
+def test_a_choice_is_told_from_none(*, word: str | None, fail_open: bool | None) -> None:
+    """In the tool's form and in the provider's alike; a form that is not touched sends nothing, null or nothing in text."""
     assert read_parameters({"task": "x", "on_sidecar_loss": word}).fail_open is fail_open
+    assert read_credentials({"on_sidecar_loss": word}).fail_open is fail_open
+
+
+def test_nothing_said_at_all_is_no_choice() -> None:
+    """As where a form is saved untouched."""
+    assert read_parameters({"task": "x"}).fail_open is None
+    assert read_credentials({}).fail_open is None
+
+
+def test_another_word_is_blamed_with_both_choices() -> None:
+    """In the tool's form and in the provider's."""
+    with pytest.raises(BadParameters, match=r"^on_sidecar_loss: knows no 'maybe'\. Write fail_open or fail_closed\.$"):
+        read_parameters({"task": "x", "on_sidecar_loss": "maybe"})
+    with pytest.raises(BadCredentials, match=r"is no choice\. Write fail_open or fail_closed, or leave it open\."):
+        read_credentials({"on_sidecar_loss": "maybe"})
 
 
 def test_money_is_lowered_to_the_ceiling_and_never_converted() -> None:

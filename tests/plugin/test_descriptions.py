@@ -15,7 +15,7 @@ import yaml
 
 from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
 from ensemble.contract.results import ErrorInfo, StepResult, Usage
-from plugin.credentials import FIELDS, HOST_PARALLEL
+from plugin.credentials import FIELDS, HOST_PARALLEL, ON_SIDECAR_LOSS
 from plugin.outputs import VARIABLES, error_entry, result_entry, usage_entry
 from plugin.parameters import PARAMETERS, read_parameters
 from plugin.reader import LIMITS
@@ -125,6 +125,17 @@ def test_the_choices_of_on_failure_are_understood() -> None:
 
     assert {value: each.fail_fast for value, each in read.items()} == {"best_effort": False, "fail_fast": True}
     assert parameter["default"] == "best_effort"
+
+
+def test_neither_form_chooses_for_anybody_what_happens_without_the_sidecar() -> None:
+    """Dify fills a default in, and nobody could tell it from a choice; each word that can be chosen is read."""
+    (parameter,) = (each for each in ORCHESTRATOR["parameters"] if each["name"] == "on_sidecar_loss")
+    field = PROVIDER["credentials_for_provider"]["on_sidecar_loss"]
+
+    for form in (parameter, field):
+        assert "default" not in form
+        assert form["required"] is False
+        assert [each["value"] for each in form["options"]] == list(ON_SIDECAR_LOSS)
 
 
 def test_every_limit_is_explained_in_every_language() -> None:

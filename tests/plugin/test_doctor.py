@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -244,6 +245,17 @@ def test_the_ceilings_in_force() -> None:
     assert "tokens: 50,000" in words
     assert "no ceiling on calls at one time, calls, agents' seconds" in words
     assert "sidecar is away fails" in words
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [(None, "goes on in the plugin.*named budgets fails"), (True, "goes on in the plugin, with a warning\\.$")],
+)
+def test_what_becomes_of_a_run_without_its_sidecar_is_told(*, chosen: bool | None, words: str) -> None:
+    """A choice is told from none."""
+    saved = Credentials(sidecar=Sidecar(url="http://x", token="t" * 16), fail_open=chosen)
+
+    assert any(re.search(words, each.finding) for each in judge_ceilings(saved))
 
 
 def test_a_named_budget_that_is_nearly_spent_is_a_warning() -> None:

@@ -156,6 +156,33 @@ def test_a_field_the_servers_own_parser_refuses_is_refused(connection: Connectio
     assert connection.hear()[0] == status
 
 
+def test_a_damaged_store_is_the_same_problem_on_both_ways(tmp_path: Path) -> None:
+    """It names the key, and so does the log."""
+    log = tmp_path / "log"
+    with SidecarProcess(tmp_path, env={"ENSEMBLE_WORKERS": "1"}, log=log) as sidecar:
+        connection = Connection(sidecar)
+        body = next(bodies(1))
+        store = Redis(unix_socket_path=str(next(tmp_path.rglob("*.sock"))))
+        try:
+            connection.send(connection.request(body))
+            assert connection.hear()[:2] == (200, True)
+            (key,) = store.scan_iter("*:run:*")
+            store.set(key, "other")
+            connection.send(connection.request(body))
+            status, short, said = connection.hear()
+            connection.send(connection.request(body, X_Other="1"))
+
+            assert (status, short) == (500, True)
+            problem = Problem.model_validate_json(said)
+            assert problem.code is ProblemCode.STORE_DAMAGED
+            assert [fault.field for fault in problem.errors] == [key.decode().partition("}:")[2]]
+            assert connection.hear() == (500, False, said)
+            assert key.decode() in log.read_text()
+        finally:
+            store.close()
+            connection.close()
+
+
 def test_a_fault_of_ours_is_said_by_the_long_way(tmp_path: Path) -> None:
     """The connection is not just closed: there is a problem document, and a log entry."""
     log = tmp_path / "log"
@@ -166,9 +193,8 @@ def test_a_fault_of_ours_is_said_by_the_long_way(tmp_path: Path) -> None:
         try:
             connection.send(connection.request(body))
             connection.hear()
-            for key in store.scan_iter("*"):
-                store.delete(key)
-                store.lpush(key, "no document")
+            for key in store.scan_iter("*:run:*"):
+                store.hset(key, "run", "1\nno document")
             connection.send(connection.request(body))
 
             assert connection.hear()[:2] == (500, False)

@@ -85,19 +85,17 @@ def test_a_budget_nobody_defined_is_named_before_any_call(own: World, tool: str)
 
 @pytest.mark.timeout(60)
 def test_without_its_sidecar_a_run_with_a_budget_fails_unless_told_to_go_on(own: World) -> None:
-    """A run without one goes on as before."""
+    """By the tool or by the operator; a run without a budget goes on as before."""
     define(own, "user:42", Limits(calls=20))
     own.sidecar.kill()
 
     closed = orchestrated(own, budgets="user:42")
     called = calls(own)
     plain = orchestrated(own)
-    told = orchestrated(own, budgets="user:42", on_sidecar_loss="fail_open_always")
+    told = orchestrated(own, budgets="user:42", on_sidecar_loss="fail_open")
+    saved = orchestrated(own, budgets="user:42", credentials=own.credentials(on_sidecar_loss="fail_open"))
     strict = orchestrated(
-        own,
-        budgets="user:42",
-        on_sidecar_loss="fail_open_always",
-        credentials=own.credentials(on_sidecar_loss="fail_closed"),
+        own, budgets="user:42", on_sidecar_loss="fail_open", credentials=own.credentials(on_sidecar_loss="fail_closed")
     )
 
     assert closed.error is not None
@@ -105,8 +103,9 @@ def test_without_its_sidecar_a_run_with_a_budget_fails_unless_told_to_go_on(own:
     assert called == 0
     assert plain.error is None
     assert told.error is None
+    assert saved.error is None
     assert strict.error is not None
-    assert calls(own) == 2
+    assert calls(own) == 3
 
 
 @pytest.mark.timeout(60)

@@ -16,7 +16,7 @@ from tests.standin.world import TOKEN, World
 from tests.together.team import team
 
 VENV = ROOT / "build/package-venv"
-FORBIDDEN = ("tests", "sidecar", "scripts", "benchmarks", "examples", "docs", "requirements", "build", ".git", ".venv")
+FORBIDDEN = ("tests", "sidecar", "scripts", "benchmarks", "examples", "requirements", "build", ".git", ".venv")
 
 # The first run on a machine installs the plugin's requirements.
 pytestmark = pytest.mark.timeout(300)

@@ -1,4 +1,7 @@
-"""A process that calls, pays and takes slots without end, until it is killed: ``hammer.py <store url> <tenant> <seed>``."""
+"""A process that calls, pays and takes slots without end, until it is killed: ``hammer.py <store url> <tenant> <seed>``.
+
+Once it has done all of it, it says so in a line.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from ensemble.contract.results import Usage
 from ensemble.rules.records import Defaults
 from sidecar.breakers.service import Breakers
 from sidecar.budgets.service import Budgets
-from sidecar.errors import Contended
+from sidecar.errors import Contended, StoreUnavailable
 from sidecar.runs.service import Runs
 from sidecar.store.connection import connect
 from sidecar.store.store import Store
@@ -27,6 +30,7 @@ POLICY = BreakerPolicy(failure_threshold=2, recovery_timeout=1, success_threshol
 
 def hammer(url: str, tenant: str, chance: random.Random) -> None:
     """Do one thing after another, each of which may be the last."""
+    begun = False
     store = Store(connect(url))
     runs, breakers, budgets = Runs(store, Defaults(lease_ms=LEASE_MS)), Breakers(store), Budgets(store)
     while True:
@@ -34,8 +38,11 @@ def hammer(url: str, tenant: str, chance: random.Random) -> None:
             _guarded(breakers, tenant, chance)
             _paid(budgets, tenant, chance)
             _run(runs, tenant, chance)
-        except Contended:
+        except (Contended, StoreUnavailable):
             continue  # Its caller would ask again.
+        if not begun:
+            begun = True
+            print("at work", flush=True)
 
 
 def _guarded(breakers: Breakers, tenant: str, chance: random.Random) -> None:

