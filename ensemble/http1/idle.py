@@ -24,8 +24,8 @@ class Idle:
         self._lock = threading.Lock()
         self._kept: dict[Origin, deque[Connection]] = {}
         self._swept_at = time.monotonic()
-        # Whoever drops a set of connections need not close it; at the end of the process the system does that.
-        weakref.finalize(self, _close_all, self._kept).atexit = False
+        # Whoever drops a set of connections need not close it, nor whoever ends the process.
+        weakref.finalize(self, _close_all, self._kept)
 
     def take(self, origin: Origin) -> Connection | None:
         """Return the connection to *origin* that was used last, if it may still be used."""
