@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble.http1.asking import Origin, locate, request_head
@@ -115,6 +115,7 @@ def test_no_field_ends_the_line_it_stands_in(fields: dict[str, str]) -> None:
     assert (Why.UNSENDABLE, "unsendable") == (failed.value.why, str(failed.value))
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(), st.text())
 def test_whatever_is_given_a_head_is_one_head(path: str, name: str, value: str) -> None:
     """As many lines as there are fields, or none at all."""

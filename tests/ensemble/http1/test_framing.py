@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble.http1.failures import Failed, Why
@@ -64,6 +64,7 @@ def answers(draw: st.DrawFn, *, told: bool = True) -> tuple[bytes, bytes]:
 CUTS = st.lists(st.integers(0, 900), max_size=12)
 
 
+@settings(deadline=None)
 @given(answers(), CUTS)
 def test_however_an_answer_is_split_its_body_is_the_same(answer: tuple[bytes, bytes], cuts: list[int]) -> None:
     """And nothing of it is left over for the next one."""
@@ -75,6 +76,7 @@ def test_however_an_answer_is_split_its_body_is_the_same(answer: tuple[bytes, by
     assert (body, True, True) == (got, came.empty, head.stays_open)
 
 
+@settings(deadline=None)
 @given(answers(told=False), CUTS)
 def test_a_body_that_ends_with_its_connection_likewise(answer: tuple[bytes, bytes], cuts: list[int]) -> None:
     """Of which there is no next answer."""
@@ -85,6 +87,7 @@ def test_a_body_that_ends_with_its_connection_likewise(answer: tuple[bytes, byte
     assert (body, False) == (got, head.stays_open)
 
 
+@settings(deadline=None)
 @given(answers(), st.data(), CUTS)
 def test_no_part_of_an_answer_is_taken_for_a_whole_one(
     answer: tuple[bytes, bytes], data: st.DataObject, cuts: list[int]
@@ -99,6 +102,7 @@ def test_no_part_of_an_answer_is_taken_for_a_whole_one(
     assert failed.value.why is Why.BROKEN
 
 
+@settings(deadline=None)
 @given(answers(), st.lists(st.tuples(st.integers(0, 900), st.binary(max_size=4)), min_size=1, max_size=4), CUTS)
 def test_garbage_is_an_answer_or_a_failure(
     answer: tuple[bytes, bytes], changes: list[tuple[int, bytes]], cuts: list[int]
@@ -159,9 +163,9 @@ def test_some_answers_are_a_connections_last(answer: bytes) -> None:
     "answer",
     [
         *(HEAD + b"Content-Length: %s\r\n\r\nfine" % length for length in (
-            b"-4", b"+4", b"4_0", b"0x4", b"4.0", b"4 4", b"4, 5", b"", b"\xb2", b"9" * 16, b"4, +4",
+            b"-4", b"+4", b"4_0", b"0x4", b"4.0", b"4 4", b"4, 2", b"", b"\xb2", b"9" * 16, b"4, +4",
         )),
-        HEAD + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nfine",
+        HEAD + b"Content-Length: 4\r\nContent-Length: 2\r\n\r\nfine",
         *(CHUNKED + size + b"\r\nfine\r\n0\r\n\r\n" for size in (
             b"-4", b"+4", b"0x4", b" 4", b"", b";", b"4_0", b"four", b"f" * 13, b"4;\n", b"4" + b";" * 5000,
         )),

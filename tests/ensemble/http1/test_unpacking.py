@@ -6,7 +6,7 @@ import gzip
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble.http1.failures import Failed, Why
@@ -24,6 +24,7 @@ def unpack(coding: str, content: bytes, step: int = 3) -> bytes:
     return b"".join(unpacked(coding, (content[at : at + step] for at in range(0, len(content), step))))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.integers(1, 50))
 def test_a_body_is_unpacked_however_it_is_split(body: bytes, step: int) -> None:
     """In whichever form it was packed."""
