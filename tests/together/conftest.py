@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,17 @@ from tests.standin.daemon import PluginProcess
 from tests.standin.service_api import ROOT
 from tests.standin.world import World, world
 from tests.together.team import Team, team
+
+HERE = Path(__file__).parent
+TIMEOUT_S = 180
+"""What a test here is given that says nothing itself: the first one of a worker waits for all processes to start."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test of this folder its time."""
+    for item in items:
+        if item.path.parent == HERE and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Barrier
@@ -74,6 +74,20 @@ def team(scene: World, *apps: App) -> Team:
         own[app.name] = app.model_copy(update={"name": name, "key": key_of(name)})
     scene.dify.put(*own.values())
     return Team(scene, own)
+
+
+def soon(run: Callable[[], Result], within_s: float) -> Result:
+    """Return what *run* gives once it takes less than *within_s*; it is given three tries.
+
+    Others may keep the machine busy through one of them; what is wrong here would slow down every one.
+    """
+    took: list[float] = []
+    while len(took) < 3:
+        result = run()
+        if result.took_s < within_s:
+            return result
+        took.append(result.took_s)
+    raise AssertionError(f"within {within_s:g} s was meant, and it took {took}")
 
 
 def entry(result: Result, step: str) -> dict[str, Any]:

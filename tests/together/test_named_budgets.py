@@ -46,7 +46,6 @@ def orchestrated(scene: World, **given: Any) -> Result:
     return scene.orchestrate("work", agents="market", **given).result()
 
 
-@pytest.mark.timeout(60)
 def test_two_runs_are_charged_to_one_budget_and_the_third_is_refused(own: World) -> None:
     """By parameter and by plan; a budget that is nearly spent is told, once."""
     define(own, "user:42", Limits(calls=2))
@@ -65,7 +64,6 @@ def test_two_runs_are_charged_to_one_budget_and_the_third_is_refused(own: World)
     assert ledger(own).get_budget(BudgetParams(name="user:42")).used.calls_committed == 2
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("tool", ["orchestrator", "aggregator", "router"])
 def test_a_budget_nobody_defined_is_named_before_any_call(own: World, tool: str) -> None:
     """With the fix."""
@@ -83,7 +81,6 @@ def test_a_budget_nobody_defined_is_named_before_any_call(own: World, tool: str)
     assert calls(own) == 0
 
 
-@pytest.mark.timeout(60)
 def test_without_its_sidecar_a_run_with_a_budget_fails_unless_told_to_go_on(own: World) -> None:
     """By the tool or by the operator; a run without a budget goes on as before."""
     define(own, "user:42", Limits(calls=20))
@@ -108,7 +105,6 @@ def test_without_its_sidecar_a_run_with_a_budget_fails_unless_told_to_go_on(own:
     assert calls(own) == 3
 
 
-@pytest.mark.timeout(60)
 def test_in_local_mode_a_budget_is_refused(own: World) -> None:
     """Nothing would hold it."""
     result = orchestrated(own, budgets="a", credentials=own.credentials(sidecar_url="", sidecar_token=""))
@@ -118,7 +114,6 @@ def test_in_local_mode_a_budget_is_refused(own: World) -> None:
     assert calls(own) == 0
 
 
-@pytest.mark.timeout(60)
 def test_a_run_is_refused_what_its_money_does_not_pay() -> None:
     """A chat app tells what it cost."""
     app = App(

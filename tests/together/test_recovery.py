@@ -193,7 +193,6 @@ def short_leases() -> Iterator[World]:
         yield scene
 
 
-@pytest.mark.timeout(60)
 def test_a_run_that_is_taken_over_does_again_what_a_backup_had_done(short_leases: World) -> None:
     """The plugin is killed after the backup answered: the heir asks the agent itself, and keeps what agents gave."""
     scene = short_leases

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -15,14 +14,15 @@ import urllib3
 from tests.standin.apps import App, Usage, Variable
 from tests.standin.backwards import BackwardsRefused
 from tests.standin.daemon import PluginProcess
-from tests.standin.invocation import Invocation
+from tests.standin.invocation import WAIT_S, Invocation
 from tests.standin.parameters import typed, variable
 from tests.standin.world import World
-from tests.together.team import Team, entry
+from tests.together.team import Team, entry, soon
 
 type MakeTeam = Callable[..., Team]
 
 APP_ID = "a675a0c4-332f-4255-811e-e0d750b808df"
+OTHER_ID = "5c3e1b52-9f0d-4a77-8d1b-2f6a1e90c4d3"
 FORM = {"data": {"user_input_form": [{"paragraph": {"variable": "text", "type": "paragraph", "required": True}}]}}
 
 
@@ -85,7 +85,7 @@ def test_an_agent_app_streams_into_answer_while_it_speaks(plugin: PluginProcess,
 
     def speak() -> Iterator[dict[str, Any]]:
         yield {"event": "agent_message", "conversation_id": "c", "answer": "Hel"}
-        assert go.wait(20)
+        assert go.wait(WAIT_S)
         yield {"event": "agent_message", "conversation_id": "c", "answer": "lo"}
         yield {"event": "message_end", "conversation_id": "c", "metadata": {"usage": {"total_tokens": 9}}}
 
@@ -93,7 +93,7 @@ def test_an_agent_app_streams_into_answer_while_it_speaks(plugin: PluginProcess,
     agent = str(uuid.uuid4())
     call = make_team(App(name="other")).start("hi", agents=agent)
 
-    call.wait_for(lambda m: m.content.get("variable_name") == "answer" and m.content["variable_value"] == "Hel", 20)
+    call.wait_for(lambda m: m.content.get("variable_name") == "answer" and m.content["variable_value"] == "Hel")
     go.set()
     result = call.result()
 
@@ -129,7 +129,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "by key, blocking": {"steps": [{"id": "a", "agent": "slow", "timeout": 1}]},
     "by key, streaming": {"steps": [{"id": "a", "agent": "slow", "timeout": 1, "stream": True}]},
     "by app id, blocking": {"steps": [{"id": "a", "agent": APP_ID, "timeout": 1}]},
-    "by app id, streaming": {"steps": [{"id": "a", "agent": APP_ID, "timeout": 1, "stream": True}]},
+    "by app id, streaming": {"steps": [{"id": "a", "agent": OTHER_ID, "timeout": 1, "stream": True}]},
     "by model": {
         "agents": {"m": {"model": "p/p/openai/gpt", "prompt": "x"}},
         "steps": [{"id": "a", "agent": "m", "timeout": 1}],
@@ -151,15 +151,13 @@ def test_a_step_of_one_second_over_a_call_that_never_returns_ends_the_tool(
     plugin.on("app", hang)
     plugin.on("llm", hang)
     team = make_team(App(name="slow", latency_s=20))
-    begun = time.monotonic()
     try:
-        result = team.run("x", plan=variable(PLANS[transport]))
+        result = soon(lambda: team.run("x", plan=variable(PLANS[transport])), 2.5)
     finally:
         ended.set()
 
     assert result.error is not None
     assert "timed_out" in result.error.message
-    assert time.monotonic() - begun < 2.5
 
 
 def test_a_stream_cut_in_the_middle_is_tried_again_and_the_text_is_whole(
@@ -301,6 +299,7 @@ def test_tools_of_the_node_form_are_agents(make_team: MakeTeam) -> None:
     assert "42" == result.text
 
 
+@pytest.mark.timeout(300)  # two heartbeats are 20 s apart, and a round ends when a busy machine lets it
 def test_a_hundred_calls_at_one_time_stay_apart(scene: World, make_team: MakeTeam) -> None:
     """Each gets its own answer; the process does not grow with them, and goes on being alive."""
     team = make_team(
@@ -329,7 +328,7 @@ def test_a_hundred_calls_at_one_time_stay_apart(scene: World, make_team: MakeTea
         after - at
         for at, after in zip(scene.plugin.beats_s[len(beats) - 1 :], scene.plugin.beats_s[len(beats) :], strict=False)
     ]
-    assert max(gaps) < 12, gaps
+    assert max(gaps) < 20, gaps  # one comes every 10 s, and none was left out
     assert memory_kib(scene.plugin.pid) - before < 40 * 1024
 
 
