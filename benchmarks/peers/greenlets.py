@@ -1,4 +1,4 @@
-"""Bare greenlets and urllib3: what the plugin itself is made of, without all that makes it an engine."""
+"""Bare greenlets and urllib3: like the plugin itself without all that makes it an engine, with a general HTTP client."""
 
 from __future__ import annotations
 

@@ -7,27 +7,28 @@ a server which sends a byte a second can't stretch it.
 
 from __future__ import annotations
 
-import http.client
-import ssl
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
-
-import urllib3
-from urllib3 import exceptions as http_errors
 
 from ensemble.agents.port import CallScope
-from ensemble.agents.sockets import CURRENT, POOLS, Line
+from ensemble.http1.asking import Origin, locate, request_head
+from ensemble.http1.connection import Connection, connect
+from ensemble.http1.failures import Failed, Why
+from ensemble.http1.framing import Head
+from ensemble.http1.idle import Idle
+from ensemble.http1.lines import Deadline
 
 __all__ = ["MAX_BODY_BYTES", "Connections", "Exchange", "NoAnswer"]
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """The longest body that is read whole, unpacked."""
 CONNECT_TIMEOUT_S = 5.0
-_READ_BYTES = 64 * 1024
-_PER_HOST = 64
-"""Connections kept per host; more may be open at a time."""
+IDLE_S = 1.5
+"""How long a connection may lie idle and still be used again.
+
+Dify's server (gunicorn) closes idle connections after 2 s, and a request written into one just closed is lost without a
+trace, so ours are given up before.
+"""
 
 
 class NoAnswer(Exception):  # noqa: N818 - what the caller learns, not a fault of ours
@@ -43,13 +44,13 @@ class NoAnswer(Exception):  # noqa: N818 - what the caller learns, not a fault o
 class Exchange:
     """An answer whose body is being read."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, line: Line, host: str) -> None:
+    def __init__(self, head: Head, connection: Connection, line: Deadline) -> None:
         """Wrap what came; made by :meth:`Connections.send` only."""
-        self._response = response
+        self.status = head.status
+        self.headers = head.fields
+        """By their names in small letters."""
+        self._connection = connection
         self._line = line
-        self._host = host
-        self.status: int = response.status
-        self.headers: Mapping[str, str] = response.headers
 
     def read(self) -> bytes:
         """Return what came next, unpacked, at most 64 KiB; nothing once the body is whole.
@@ -58,8 +59,10 @@ class Exchange:
             NoAnswer: the connection broke, the deadline passed, or the call was cancelled.
 
         """
-        with _translated(self._host, self._line):
-            return self._response.read1(_READ_BYTES) or b""
+        try:
+            return self._connection.read()
+        except Failed as failed:
+            raise _no_answer(failed, self._connection.origin, sent=self._connection.sent) from failed
 
     def read_all(self, limit: int = MAX_BODY_BYTES) -> bytes:
         """Return the whole body.
@@ -72,34 +75,22 @@ class Exchange:
         while chunk := self.read():
             body += chunk
             if len(body) > limit:
-                words = f"{self._host} sent an answer of more than {limit // 2**20} MiB, more than is read."
+                host = self._connection.origin.authority
+                words = f"{host} sent an answer of more than {limit // 2**20} MiB, more than is read."
                 raise NoAnswer(words, sent=True, too_large=True)
         return bytes(body)
 
     def wait_at_most(self, seconds: float) -> None:
         """Bring the deadline forward: reads fail once *seconds* have passed."""
-        self._line.deadline = min(self._line.deadline, time.monotonic() + seconds)
+        self._line.within(seconds)
 
 
 class Connections:
-    """A process's connections, by host. Proxy and CA bundle are settings; the environment is not looked at."""
+    """A process's connections, by server. No proxy of the environment's is gone through: it is Dify's daemon's."""
 
-    def __init__(self, *, ca_bundle: str | None = None, proxy_url: str | None = None) -> None:
-        """Trust the system's certificates, or those in the file *ca_bundle*; go through *proxy_url* if there is one.
-
-        Raises:
-            OSError: *ca_bundle* can't be read, or holds no certificates.
-
-        """
-        settings: dict[str, Any] = {
-            "num_pools": 64,
-            "maxsize": _PER_HOST,
-            "block": False,
-            "retries": False,
-            "ssl_context": ssl.create_default_context(cafile=ca_bundle),
-        }
-        self._manager = urllib3.ProxyManager(proxy_url, **settings) if proxy_url else urllib3.PoolManager(**settings)
-        self._manager.pool_classes_by_scheme = POOLS
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._idle = Idle(IDLE_S)
 
     @contextmanager
     def send(
@@ -113,66 +104,48 @@ class Connections:
             NoAnswer: no answer came within ``scope.left_s()``, or the call was cancelled.
 
         """
-        host = urllib3.util.parse_url(url).netloc or url
-        line = Line(scope)
+        origin: Origin | None = None
+        connection: Connection | None = None
+        line = Deadline(scope.deadline)
         scope.on_cancel(line.cut)
-        token = CURRENT.set(line)
-        response: urllib3.BaseHTTPResponse | None = None
         try:
-            with _translated(host, line):
-                response = self._manager.urlopen(
-                    method,
-                    url,
-                    body=body,
-                    headers={"User-Agent": "ensemble", **headers},
-                    redirect=False,
-                    retries=False,
-                    preload_content=False,
-                    timeout=_timeout(line, host),
-                )
-            yield Exchange(response, line, host)
+            try:
+                origin, path = locate(url)
+                if scope.left_s() <= 0:
+                    raise NoAnswer(f"No time was left to call {origin.authority}.", sent=False)
+                head = request_head(method, origin, path, headers, None if body is None else len(body))
+                connection = self._idle.take(origin) or connect(origin, line, CONNECT_TIMEOUT_S)
+                answer = connection.ask(head, body, line)
+            except Failed as failed:
+                sent = connection is not None and connection.sent
+                raise _no_answer(failed, origin, sent=sent) from failed
+            yield Exchange(answer, connection, line)
+            line.release()
+            if connection.reusable:
+                self._idle.give(connection)
+                connection = None
         finally:
             line.release()
-            CURRENT.reset(token)
-            if response is not None:
-                response.close()
+            if connection is not None:
+                connection.close()
 
     def close(self) -> None:
         """Close every connection that lies idle."""
-        self._manager.clear()
+        self._idle.close()
 
 
-def _timeout(line: Line, host: str) -> urllib3.Timeout:
-    left = line.left_s()
-    if left <= 0:
-        raise NoAnswer(f"No time was left to call {host}.", sent=False)
-    return urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, left), read=left)
+_WORDS = {
+    Why.UNSENDABLE: "{host} can't be asked: the address, or a header field, holds what HTTP has no way to send.",
+    Why.UNKNOWN_NAME: "The name {host} is not known. Check the base URL.",
+    Why.NOBODY: "{host} accepts no connections. Check the base URL and the server.",
+    Why.NOT_IN_TIME: "{host} did not accept a connection in time.",
+    Why.NO_TLS: "{host} could not prove who it is (TLS). Check that the base URL begins rightly, http or https.",
+    Why.SILENCE: "{host} did not answer in time.",
+    Why.BROKEN: "{host} closed the connection without a whole answer.",
+    Why.UNPACKABLE: "{host} sent a body that can't be unpacked.",
+}
 
 
-@contextmanager
-def _translated(host: str, line: Line) -> Iterator[None]:
-    """Turn whatever the network and its libraries raise into words."""
-    try:
-        yield
-    except (http_errors.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
-        raise NoAnswer(_words(error, host), sent=line.sent) from error
-
-
-_WORDS: tuple[tuple[type[Exception], Callable[[str], str]], ...] = (
-    (http_errors.NameResolutionError, lambda host: f"The name {host} is not known. Check the base URL."),
-    (http_errors.NewConnectionError, lambda host: f"{host} accepts no connections. Check the base URL and the server."),
-    (http_errors.ConnectTimeoutError, lambda host: f"{host} did not accept a connection in time."),
-    (http_errors.ProxyError, lambda host: f"The proxy did not connect us to {host}. Check the proxy setting."),
-    (http_errors.ReadTimeoutError, lambda host: f"{host} did not answer in time."),
-    (TimeoutError, lambda host: f"{host} did not answer in time."),
-    (
-        http_errors.SSLError,
-        lambda host: f"{host} could not prove who it is (TLS). Check http or https, or set the CA bundle.",
-    ),
-    (http_errors.DecodeError, lambda host: f"{host} sent a body that can't be unpacked."),
-    (http_errors.ProtocolError, lambda host: f"{host} closed the connection without a whole answer."),
-)
-
-
-def _words(error: Exception, host: str) -> str:
-    return next((say(host) for kind, say in _WORDS if isinstance(error, kind)), f"{host}: the connection broke.")
+def _no_answer(failed: Failed, origin: Origin | None, *, sent: bool) -> NoAnswer:
+    """Put into words what happened; an address that is none is not repeated, for it may hold anything."""
+    return NoAnswer(_WORDS[failed.why].format(host="The server" if origin is None else origin.authority), sent=sent)

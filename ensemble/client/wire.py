@@ -38,7 +38,7 @@ class Wire:
         self.url = url
         self._advice = advice
         self._links = links
-        self._headers = f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def call[P: Ask, A: Answer](
         self, endpoint: Endpoint[P, A], params: P, ask: Ask | None = None, *, wait_s: float = 0.0
@@ -149,7 +149,7 @@ def _retry_after_s(response: Answered, problem: Problem | None) -> float:
     """Return how long the sidecar asks us to wait; 0 where it does not say. Seconds, never a date: it is ours."""
     if problem is not None and problem.retry_after_ms is not None:
         return problem.retry_after_ms / 1000
-    stated = response.field("retry-after")
+    stated = response.fields.get("retry-after", "")
     return float(stated) if stated.isdecimal() else 0.0
 
 

@@ -66,7 +66,7 @@ def ask(links: Links, server: Scripted, servers: list[Scripted]) -> bytes:
     """Return the body of the answer to one request."""
     if server not in servers:
         servers.append(server)
-    return links.ask("POST", f"{server.url}/v1/x", "A: b\r\n", b"{}").body
+    return links.ask("POST", f"{server.url}/v1/x", {"A": "b"}, b"{}").body
 
 
 @pytest.mark.parametrize(
@@ -125,14 +125,14 @@ def test_after_silence_no_idle_connection_is_trusted(links: Links) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/v1/x"
         with ThreadPoolExecutor(2) as pool:
-            asked = [pool.submit(links.ask, "POST", url, "", b"{}") for _ in range(2)]
+            asked = [pool.submit(links.ask, "POST", url, {}, b"{}") for _ in range(2)]
             stopped = [server.accept()[0] for _ in asked]
             for sock in stopped:
                 sock.sendall(OK)
             assert [each.result().body for each in asked] == [b"ok"] * 2
             with pytest.raises(Unanswered, match=r"no answer within 0\.5 s"):
-                links.ask("POST", url, "", b"{}")
-            again = pool.submit(links.ask, "POST", url, "", b"{}")
+                links.ask("POST", url, {}, b"{}")
+            again = pool.submit(links.ask, "POST", url, {}, b"{}")
             server.settimeout(5)
             living, _ = server.accept()
             living.sendall(OK)
@@ -147,4 +147,4 @@ def test_plain_http_behind_https_is_said_to_be_that(links: Links, scripted: list
     scripted.append(server)
 
     with pytest.raises(Unanswered, match="does not speak TLS"):
-        links.ask("GET", server.url.replace("http:", "https:") + "/v1/about", "", None)
+        links.ask("GET", server.url.replace("http:", "https:") + "/v1/about", {}, None)

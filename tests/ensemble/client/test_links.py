@@ -55,6 +55,6 @@ def test_answers_are_not_mixed_up(url: str) -> None:
     asked = [str(number).encode() for number in range(800)]
 
     with ThreadPoolExecutor(24) as pool:
-        answered = list(pool.map(lambda body: links.ask("POST", url, "", body).body, asked))
+        answered = list(pool.map(lambda body: links.ask("POST", url, {}, body).body, asked))
 
     assert asked == answered
