@@ -109,8 +109,9 @@ class _Reader:
             return None
 
     def _is_new(self, name: str) -> bool:
-        earlier = self._seen.setdefault(folded(name), name)
-        if earlier is name:
+        earlier = self._seen.get(folded(name))
+        if earlier is None:
+            self._seen[folded(name)] = name
             return True
         same = "is there twice" if earlier == name else f"and {earlier!r} differ by case only"
         self._blame(f"{name!r} {same}.", "Give each agent a name of its own.")
