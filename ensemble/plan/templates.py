@@ -16,12 +16,25 @@ from typing import Any
 
 from ensemble.plan.faults import shortened
 
-__all__ = ["START", "TASK", "BareWords", "BrokenTemplate", "Reference", "Template", "parse", "references", "walk"]
+__all__ = [
+    "RESERVED",
+    "START",
+    "TASK",
+    "BareWords",
+    "BrokenTemplate",
+    "Reference",
+    "Template",
+    "parse",
+    "references",
+    "walk",
+]
 
 START = "start"
 """The word that refers to the run's inputs."""
 TASK = "task"
 """The word that refers to the run's task."""
+RESERVED = {START: "the run's inputs", TASK: "the run's task"}
+"""What no step can be called, and what it refers to."""
 
 HOW_TO_REFER = "Write {{ step.output }}, {{ start.input }} or {{ task }}; write \\{{ for the braces themselves."
 
