@@ -7,14 +7,16 @@ from typing import Protocol
 
 from ensemble.agents.port import Agent
 from ensemble.engine.request import ANONYMOUS, RunRequest
+from ensemble.plan.faults import shortened
 from ensemble.plan.limits import Limits
 from ensemble.plan.model import Plan
+from ensemble.plan.templates import lost_braces
 from plugin.casting import Caller
 from plugin.credentials import Credentials
 from plugin.limiting import allowance
 from plugin.lineage import caller_of, parent_of
 
-__all__ = ["LOCAL_MODE", "Parameters", "requested"]
+__all__ = ["LOCAL_MODE", "Parameters", "requested", "stripped"]
 
 LOCAL_MODE = (
     "No sidecar is configured: the run is kept in this process only. It can't be resumed, breakers and budgets do not "
@@ -59,6 +61,7 @@ def requested(
 
     """
     allowed = allowance(read.limits.lowered(plan.limits), credentials.ceilings)
+    local = () if credentials.sidecar else (LOCAL_MODE,)
     return RunRequest(
         plan=plan,
         agents=agents,
@@ -74,5 +77,16 @@ def requested(
         limits=allowed.budget,
         budgets=tuple(budgets),
         priority=allowed.priority,
-        warnings=(*allowed.warnings, *(() if credentials.sidecar else (LOCAL_MODE,))),
+        warnings=(*stripped(task), *allowed.warnings, *local),
     )
+
+
+def stripped(task: str) -> tuple[str, ...]:
+    """Return a warning where all of *task* looks like a variable's name without its braces; it may be meant."""
+    if not lost_braces(task):
+        return ()
+    warning = (
+        f"All there is to work on is '{shortened(task)}', which is what Dify leaves of a variable it does not know. "
+        "If the variable's value was meant, insert it by typing / into the field."
+    )
+    return (warning,)

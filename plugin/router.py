@@ -26,7 +26,7 @@ from plugin.charging import charged
 from plugin.credentials import Credentials, read_credentials
 from plugin.errors import BadParameters, NoRouteChosen, in_words
 from plugin.failing import hard_failure
-from plugin.requesting import requested
+from plugin.requesting import requested, stripped
 from plugin.router_parameters import RouterParameters, read_router_parameters
 from plugin.routing import Prepared, notes, prepared, told
 from plugin.service import conduct
@@ -109,7 +109,7 @@ def _run(
             answer="",
             results=(),
             usage=total_usage(()),
-            warnings=plan.warnings,
+            warnings=(*plan.warnings, *stripped(read.query)),
             trace_id=read.trace_id or uuid4().hex,
             run_id="",
         )

@@ -24,6 +24,7 @@ __all__ = [
     "BrokenTemplate",
     "Reference",
     "Template",
+    "lost_braces",
     "parse",
     "references",
     "walk",
@@ -114,6 +115,11 @@ def parse(text: str, bare: BareWords | None = None) -> Template | str:
     if not any(isinstance(part, Reference) for part in parts):
         return "".join(str(part) for part in parts)
     return Template(tuple(parts))
+
+
+def lost_braces(text: str) -> bool:
+    """Return whether *text* is, as a whole, what Dify leaves of a reference to a variable it does not know."""
+    return _BARE.fullmatch(text.strip()) is not None
 
 
 def walk(value: Any, visit: Callable[[Any], Any]) -> Any:

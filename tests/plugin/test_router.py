@@ -13,9 +13,11 @@ from ensemble.contract.results import Usage
 from ensemble.engine.events import Report
 from ensemble.plan.routes import Strategy
 from ensemble.routing.choices import Choice
+from plugin.adapters.pools import Pools
 from plugin.adapters.vectors import VectorCache, WorkspaceVectors
+from plugin.casting import Caller
 from plugin.errors import BadParameters
-from plugin.router import RouterReport
+from plugin.router import RouterReport, route
 from plugin.router_messages import ROUTER_VARIABLES, router_variables
 from plugin.router_parameters import ROUTER_PARAMETERS, read_router_parameters
 
@@ -120,3 +122,16 @@ def test_vectors_are_kept_apart_and_bounded() -> None:
     one.put({"c": [0.6, 0.8]})
 
     assert set(one.get(["a", "b", "c"])) == {"a", "c"}
+
+
+def test_a_query_that_lost_its_braces_is_warned_of_where_nobody_is_called_too() -> None:
+    """Rules decide on the words as they are, and the builder hears that they may not be the ones that were meant."""
+    routes = [{"name": "billing", "keywords": ["invoice"]}, {"name": "other"}]
+    asked = {"query": "start.query", "routes": routes, "default_route": "other"}
+    lines = route(asked, {}, Caller(user_id=None), Pools())
+    with pytest.raises(StopIteration) as end:
+        while True:
+            next(lines)
+
+    warnings = end.value.value.report.warnings
+    assert any("'start.query'" in warning and "typing /" in warning for warning in warnings)

@@ -80,6 +80,22 @@ def test_with_a_sidecar_nothing_is_said_of_local_mode() -> None:
     assert request({"sidecar_url": "http://s", "sidecar_token": "t"}, agents="tech").warnings == ()
 
 
+@pytest.mark.parametrize("task", ["start.query", "1711000000000.text", "sys.query"])
+def test_a_task_that_lost_its_braces_is_warned_of(task: str) -> None:
+    """It may be meant, so it is no fault; the agents get the words as they are."""
+    made = request(agents="tech", task=task)
+
+    assert made.task == task
+    (warning, _) = made.warnings
+    assert warning.startswith(f"All there is to work on is '{task}'")
+    assert "by typing /" in warning
+
+
+def test_a_task_with_more_in_it_than_a_name_is_not() -> None:
+    """A sentence that names a variable is a sentence."""
+    assert request(agents="tech", task="Explain start.query").warnings == (LOCAL_MODE,)
+
+
 def test_parameters_and_plans_lower_limits_and_never_raise_them() -> None:
     """The lowest of tool, plan and operator counts; what was lowered by the operator or by Dify is said."""
     plan = {"limits": {"max_parallel": 6, "max_tokens": 900}, "steps": [{"id": "a", "agent": "tech"}]}
