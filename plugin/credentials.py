@@ -16,7 +16,7 @@ from ensemble.plan.moneyfields import read_money
 from plugin.app_keys import LOOKS_LIKE_A_KEY, AppKey, read_app_keys
 from plugin.errors import BadCredentials, in_words
 
-__all__ = ["FIELDS", "ON_SIDECAR_LOSS", "Ceilings", "Credentials", "Sidecar", "read_credentials"]
+__all__ = ["AGENTS_PER_RUN", "FIELDS", "ON_SIDECAR_LOSS", "Ceilings", "Credentials", "Sidecar", "read_credentials"]
 
 HOST_PARALLEL = 8
 """A stock Dify has ten connections to its own API; two are left to people."""
@@ -24,12 +24,16 @@ HOST_PARALLEL = 8
 _NUMBER = re.compile(r"[0-9]{1,20}|[0-9]{1,3}([ ,_][0-9]{3}){1,6}")
 """Digits, or digits in groups of three."""
 
+AGENTS_PER_RUN = "Agents per run"
+"""What the form calls the ceiling on agents, which is told where a plan names too many."""
+
 _CEILINGS = {
     "max_parallel": ("Calls at one time, per run", 1000),
     "host_parallel": ("Calls at one time, per Dify", 1000),
     "max_calls": ("Calls per run", 10**9),
     "max_tokens": ("Tokens per run", 10**12),
     "max_seconds": ("Agents' seconds per run", 10**9),
+    "max_agents": (AGENTS_PER_RUN, 1000),
 }
 """The form's name of each ceiling and the most it can be."""
 
@@ -60,6 +64,8 @@ class Ceilings:
     max_calls: int | None = None
     max_tokens: int | None = None
     max_seconds: int | None = None
+    max_agents: int | None = None
+    """How many agents a plan may name. Whoever manages a team can only call on those."""
     max_money: Money | None = None
 
 

@@ -26,6 +26,7 @@ from plugin.charging import charged
 from plugin.credentials import Credentials, read_credentials
 from plugin.errors import BadParameters, NoRouteChosen, in_words
 from plugin.failing import hard_failure
+from plugin.limiting import too_many_agents
 from plugin.requesting import requested, stripped
 from plugin.router_parameters import RouterParameters, read_router_parameters
 from plugin.routing import Prepared, notes, prepared, told
@@ -62,6 +63,8 @@ def route(
     read = read_router_parameters(parameters)
     charged(read.budgets, (), saved)
     plan, routing = _plan(read, saved)
+    if (fault := too_many_agents(plan, saved.ceilings, "routes")) is not None:
+        raise BadParameters(in_words([fault]))
     made = prepared(plan, routing, task=read.query, inputs=read.inputs, credentials=saved, caller=caller, pools=pools)
     yield from told(made.routed)
     report = yield from _run(made, read, saved, caller, pools)

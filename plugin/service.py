@@ -27,6 +27,7 @@ from plugin.charging import charged, going_on, unknown_budget
 from plugin.credentials import Credentials, read_credentials
 from plugin.describing import with_descriptions
 from plugin.errors import BadParameters, BadPlan, SidecarRefused, UnknownAgent, in_words
+from plugin.limiting import too_many_agents
 from plugin.lineage import sealed
 from plugin.parameters import OrchestratorParameters, read_parameters
 from plugin.requesting import requested
@@ -148,7 +149,7 @@ def _one_currency(parameters: OrchestratorParameters, plan: Plan) -> None:
 def _plan(parameters: OrchestratorParameters, credentials: Credentials) -> Plan:
     """Return the plan; whatever came as text may have lost its braces on the way through Dify's templates."""
     try:
-        return read_plan(
+        plan = read_plan(
             parameters.plan,
             agents=parameters.agents,
             pattern=parameters.pattern,
@@ -160,6 +161,9 @@ def _plan(parameters: OrchestratorParameters, credentials: Credentials) -> Plan:
     except PlanError as error:
         unknown = all(fault.problem.startswith(_NO_AGENT) for fault in error.faults)
         raise (UnknownAgent if unknown else BadPlan)(in_words(error.faults)) from None
+    if (fault := too_many_agents(plan, credentials.ceilings, "agents")) is not None:
+        raise BadPlan(in_words([fault]))
+    return plan
 
 
 def ledger_for(credentials: Credentials, pools: Pools, *, fail_open: bool = True) -> Ledger:

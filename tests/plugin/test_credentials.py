@@ -34,6 +34,7 @@ def test_everything_filled_in() -> None:
             "max_calls": "1,000",
             "max_tokens": "2 000 000",
             "max_seconds": "3_600",
+            "max_agents": "12",
         }
     )
 
@@ -43,7 +44,7 @@ def test_everything_filled_in() -> None:
         ("far", "https://far.example/v1"),
     ]
     assert credentials.ceilings == Ceilings(
-        max_parallel=16, host_parallel=4, max_calls=1000, max_tokens=2_000_000, max_seconds=3600
+        max_parallel=16, host_parallel=4, max_calls=1000, max_tokens=2_000_000, max_seconds=3600, max_agents=12
     )
     assert "secret" not in repr(credentials)
 
@@ -68,6 +69,7 @@ def test_everything_filled_in() -> None:
         ({"max_calls": "1,5"}, "Calls per run: is not a number it can be."),
         ({"max_calls": "-1"}, "Calls per run: is not a number it can be."),
         ({"host_parallel": "1001"}, "Calls at one time, per Dify: is not a number it can be."),
+        ({"max_agents": "none"}, "Agents per run: is not a number it can be."),
         ({"max_tokens": "9" * 5000}, "Tokens per run: is not a number it can be."),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +131,22 @@ def test_a_query_that_lost_its_braces_is_warned_of_where_nobody_is_called_too() 
     asked = {"query": "start.query", "routes": routes, "default_route": "other"}
     lines = route(asked, {}, Caller(user_id=None), Pools())
     with pytest.raises(StopIteration) as end:
-        while True:
-            next(lines)
+        _exhaust(lines)
 
     warnings = end.value.value.report.warnings
     assert any("'start.query'" in warning and "typing /" in warning for warning in warnings)
+
+
+def test_routes_may_name_as_many_agents_as_the_operator_allows() -> None:
+    """Where they are called; a route whose agents nobody calls is a word."""
+    keys = {"app_keys": ", ".join(f"{n} = app-{n * 24} @ http://dify.invalid/v1" for n in "abc"), "max_agents": "2"}
+    asked = {"query": "x", "routes": [{"name": n, "keywords": [n * 3]} for n in "abc"], "call": "yes"}
+    with pytest.raises(BadParameters) as refused:
+        _exhaust(route(asked, keys, Caller(user_id=None), Pools()))
+
+    assert "routes: 3 agents are named, and at most 2 may be." in str(refused.value)
+
+
+def _exhaust(lines: Iterator[Any]) -> None:
+    while True:
+        next(lines)

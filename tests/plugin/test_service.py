@@ -114,6 +114,33 @@ def test_parameters_and_plans_lower_limits_and_never_raise_them() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"agents": "market, tech, writer"},
+        {"agents": "market, tech", "synthesizer": "writer"},
+        {
+            "plan": {
+                "agents": {"market": {}, "tech": {}, "spare": {"app": "writer"}},
+                "steps": [{"id": "a", "agent": "tech"}],
+            }
+        },
+        {"plan": {"steps": [{"id": name, "agent": name} for name in ("market", "tech", "writer")]}},
+        {"plan": {"steps": [{"id": "a", "agent": "tech", "fallback": "market"}]}, "agents": "writer"},
+        {"pattern": "hierarchical", "agents": "market, tech, writer"},
+    ],
+)
+def test_a_plan_may_name_as_many_agents_as_the_operator_allows(named: dict[str, Any]) -> None:
+    """Declared ones, synthesizers and backups count; nothing is called when they are too many."""
+    assert len(request({"max_agents": "3"}, **named).plan.agents) == 3
+    with pytest.raises(BadPlan) as refused:
+        request({"max_agents": "2"}, **named)
+
+    assert str(refused.value) == (
+        "agents: 3 agents are named, and at most 2 may be. Name fewer, or raise Agents per run in the plugin's credentials."
+    )
+
+
 @pytest.mark.parametrize(("ceiling", "asked", "given"), [("2", "", 2), ("", "max_parallel: 32", 32), ("32", "", 4)])
 def test_calls_at_one_time(ceiling: str, asked: str, given: int) -> None:
     """Four unless somebody says otherwise; a ceiling is no wish."""
