@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from ensemble.agents.identity import BaseUrlError, normalise_base_url
 from ensemble.contract.problems import Fault
+from ensemble.http1.passage import DIRECT, Passage
 from ensemble.plan.faults import folded
 
 __all__ = ["LOOKS_LIKE_A_KEY", "AppKey", "read_app_keys"]
@@ -39,6 +40,8 @@ class AppKey:
     key: str = field(repr=False)
     base_url: str | None = None
     """Where its Dify is; None: where the Service API base URL says."""
+    passage: Passage = DIRECT
+    """The way there."""
 
 
 def read_app_keys(text: str) -> tuple[tuple[AppKey, ...], tuple[Fault, ...]]:
@@ -109,8 +112,9 @@ class _Reader:
             return None
 
     def _is_new(self, name: str) -> bool:
-        earlier = self._seen.setdefault(folded(name), name)
-        if earlier is name:
+        earlier = self._seen.get(folded(name))
+        if earlier is None:
+            self._seen[folded(name)] = name
             return True
         same = "is there twice" if earlier == name else f"and {earlier!r} differ by case only"
         self._blame(f"{name!r} {same}.", "Give each agent a name of its own.")

@@ -9,7 +9,6 @@ from ensemble.contract.outcomes import StepStatus
 from ensemble.contract.problems import Fault
 from ensemble.contract.results import StepResult
 from ensemble.engine.events import Event, Report
-from ensemble.engine.request import RunRequest
 from ensemble.plan.faults import PlanError
 from ensemble.plan.reading import read_plan
 from plugin.adapters.pools import Pools
@@ -18,9 +17,8 @@ from plugin.casting import Caller, cast
 from plugin.charging import charged
 from plugin.credentials import Credentials
 from plugin.errors import UnknownAgent, in_words
-from plugin.limiting import allowance
-from plugin.lineage import caller_of, parent_of
-from plugin.service import LOCAL_MODE, conduct
+from plugin.requesting import requested
+from plugin.service import conduct
 
 __all__ = ["Asked", "ask_agent"]
 
@@ -66,24 +64,12 @@ def ask_agent(
         raise UnknownAgent(in_words(_in_terms_of_the_parameter(error))) from None
     # The question is no template, whatever braces the results have.
     plan = replace(plan, steps=(replace(plan.steps[0], query=question),))
-    allowed = allowance(read.limits, credentials.ceilings)
-    request = RunRequest(
-        plan=plan,
-        agents=cast(plan, credentials, caller, pools),
-        task=read.task or str(read.strategy),
-        user=caller.user_id or "anonymous",
-        run_key=read.run_key,
-        trace_id=read.trace_id,
-        caller=caller_of(caller.app_id),
-        parent=parent_of(read.parent, credentials),
-        timeout_s=allowed.timeout_s,
-        max_parallel=1,
-        host_parallel=credentials.ceilings.host_parallel,
-        limits=allowed.budget,
-        budgets=charged(read.budgets, (), credentials),
-        priority=allowed.priority,
-        warnings=(*allowed.warnings, *(() if credentials.sidecar else (LOCAL_MODE,))),
-    )
+    agents_by_name = cast(plan, credentials, caller, pools)
+    budgets = charged(read.budgets, (), credentials)
+    task = read.task or str(read.strategy)
+    request = requested(plan, agents_by_name, read, credentials, caller, task=task, budgets=budgets)
+    # One agent is asked once: what is not known of its cost is not shared out among several.
+    request = replace(request, max_parallel=1)
     return Asked(report=(yield from conduct(request, credentials, pools)))
 
 

@@ -42,7 +42,7 @@ def problems(credentials: Mapping[str, Any], pools: Pools = POOLS) -> list[str]:
 
 def _app_check(app: AppKey, pools: Pools) -> Callable[[], str | None]:
     def check() -> str | None:
-        answer = probe(pools.connections, app.base_url or "", app.key, label=app.name, timeout_s=_PROBE_S)
+        answer = probe(pools.connections(app.passage), app.base_url or "", app.key, label=app.name, timeout_s=_PROBE_S)
         return f"App {app.name!r}: {answer.message}" if isinstance(answer, Reply) else None
 
     return check

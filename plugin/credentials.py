@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ensemble.agents.identity import BaseUrlError, normalise_base_url
 from ensemble.client.addresses import BadAddress, sidecar_base
 from ensemble.contract.budgets import Money
 from ensemble.contract.problems import Fault
+from ensemble.http1.passage import DIRECT, Passage, ProxyUrlError, read_proxy
+from ensemble.http1.trust import CertificatesError, certificates_in
 from ensemble.plan.faults import Faults
 from ensemble.plan.moneyfields import read_money
 from plugin.app_keys import LOOKS_LIKE_A_KEY, AppKey, read_app_keys
 from plugin.errors import BadCredentials, in_words
 
-__all__ = ["FIELDS", "ON_SIDECAR_LOSS", "Ceilings", "Credentials", "Sidecar", "read_credentials"]
+__all__ = ["AGENTS_PER_RUN", "FIELDS", "ON_SIDECAR_LOSS", "Ceilings", "Credentials", "Sidecar", "read_credentials"]
 
 HOST_PARALLEL = 8
 """A stock Dify has ten connections to its own API; two are left to people."""
@@ -24,12 +26,16 @@ HOST_PARALLEL = 8
 _NUMBER = re.compile(r"[0-9]{1,20}|[0-9]{1,3}([ ,_][0-9]{3}){1,6}")
 """Digits, or digits in groups of three."""
 
+AGENTS_PER_RUN = "Agents per run"
+"""What the form calls the ceiling on agents, which is told where a plan names too many."""
+
 _CEILINGS = {
     "max_parallel": ("Calls at one time, per run", 1000),
     "host_parallel": ("Calls at one time, per Dify", 1000),
     "max_calls": ("Calls per run", 10**9),
     "max_tokens": ("Tokens per run", 10**12),
     "max_seconds": ("Agents' seconds per run", 10**9),
+    "max_agents": (AGENTS_PER_RUN, 1000),
 }
 """The form's name of each ceiling and the most it can be."""
 
@@ -39,7 +45,17 @@ ON_SIDECAR_LOSS = {"fail_open": True, "fail_closed": False}
 Neither form has a default: Dify would fill it in, and nobody could tell it from a choice.
 """
 
-FIELDS = ("sidecar_url", "sidecar_token", "on_sidecar_loss", "dify_base_url", "app_keys", *_CEILINGS, "max_money")
+FIELDS = (
+    "sidecar_url",
+    "sidecar_token",
+    "on_sidecar_loss",
+    "dify_base_url",
+    "app_keys",
+    "ca_certificates",
+    "proxy_url",
+    *_CEILINGS,
+    "max_money",
+)
 """Every credential this plugin reads."""
 
 
@@ -49,6 +65,8 @@ class Sidecar:
 
     url: str
     token: str = field(repr=False)
+    certificates: bytes = field(default=b"", repr=False)
+    """Trusted besides the system's when it is spoken to over TLS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +78,8 @@ class Ceilings:
     max_calls: int | None = None
     max_tokens: int | None = None
     max_seconds: int | None = None
+    max_agents: int | None = None
+    """How many agents a plan may name. Whoever manages a team can only call on those."""
     max_money: Money | None = None
 
 
@@ -70,9 +90,11 @@ class Credentials:
     sidecar: Sidecar | None
     """None: local mode."""
     app_keys: tuple[AppKey, ...] = ()
-    """Every entry with its base URL."""
+    """Every entry with its base URL and the way there."""
     dify_base_url: str | None = None
     """The workspace's own Dify, where it is told."""
+    passage: Passage = DIRECT
+    """The way to every Dify that is called by keys."""
     ceilings: Ceilings = Ceilings()
     fail_open: bool | None = None
     """Whether a run goes on when the sidecar is away; None: nobody chose. A tool can only be stricter than a choice."""
@@ -88,10 +110,14 @@ def read_credentials(raw: Mapping[str, Any]) -> Credentials:
     faults: list[Fault] = []
     texts = {name: str(raw.get(name) or "").strip() for name in FIELDS}
     base_url = _base_url(texts["dify_base_url"], faults)
+    passage = _passage(texts["ca_certificates"], texts["proxy_url"], faults)
+    sidecar = _sidecar(texts["sidecar_url"], texts["sidecar_token"], faults)
+    apps = _app_keys(texts["app_keys"], texts["dify_base_url"], base_url, faults)
     credentials = Credentials(
-        sidecar=_sidecar(texts["sidecar_url"], texts["sidecar_token"], faults),
-        app_keys=_app_keys(texts["app_keys"], texts["dify_base_url"], base_url, faults),
+        sidecar=sidecar and replace(sidecar, certificates=passage.certificates),
+        app_keys=tuple(replace(app, passage=passage) for app in apps),
         dify_base_url=base_url,
+        passage=passage,
         ceilings=_ceilings(texts, faults),
         fail_open=_on_sidecar_loss(texts["on_sidecar_loss"], faults),
     )
@@ -137,6 +163,21 @@ def _base_url(text: str, faults: list[Fault]) -> str | None:
         why = "" if LOOKS_LIKE_A_KEY.search(str(error)) else str(error)
         faults.append(_fault("Service API base URL", "can't be used.", why or "Write it like http://api:5001/v1."))
         return None
+
+
+def _passage(certificates: str, proxy: str, faults: list[Fault]) -> Passage:
+    """Return the way to Dify. The sidecar stands beside the plugin: certificates are for it too, a proxy is not."""
+    trusted, through = b"", None
+    try:
+        trusted = certificates_in(certificates)
+    except CertificatesError as error:
+        fix = "Paste them whole, each from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----."
+        faults.append(_fault("CA certificates", f"{error}.", fix))
+    try:
+        through = read_proxy(proxy)
+    except ProxyUrlError as error:
+        faults.append(_fault("Proxy URL", f"{error}.", "Write it like http://user:password@proxy.example:3128."))
+    return Passage(trusted, through)
 
 
 def _on_sidecar_loss(text: str, faults: list[Fault]) -> bool | None:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ensemble.contract.budgets import Limits as Budget
+from ensemble.contract.problems import Fault
 from ensemble.engine.request import RUN_TIMEOUT_S
 from ensemble.plan.limits import Limits
+from ensemble.plan.model import Plan
 from ensemble.plan.moneyfields import written
-from plugin.credentials import Ceilings
+from plugin.credentials import AGENTS_PER_RUN, Ceilings
 
-__all__ = ["MAX_PARALLEL", "Allowance", "allowance"]
+__all__ = ["MAX_PARALLEL", "Allowance", "allowance", "too_many_agents"]
 
 MAX_PARALLEL = 4
 """Calls at one time where nobody says how many."""
@@ -58,6 +60,15 @@ def allowance(asked: Limits, ceilings: Ceilings) -> Allowance:
         priority=allowed.priority or 0,
         warnings=tuple(_lowered(asked, allowed)),
     )
+
+
+def too_many_agents(plan: Plan, ceilings: Ceilings, field: str) -> Fault | None:
+    """Return what to say of the agents that *field* names, where they are more than the operator allows."""
+    named, most = len(plan.agents), ceilings.max_agents
+    if most is None or named <= most:
+        return None
+    fix = f"Name fewer, or raise {AGENTS_PER_RUN} in the plugin's credentials."
+    return Fault(field=field, problem=f"{named} agents are named, and at most {most} may be.", fix=fix)
 
 
 def _lowered(asked: Limits, allowed: Limits) -> list[str]:

@@ -9,7 +9,6 @@ from uuid import uuid4
 
 from ensemble.contract.outcomes import RunStatus
 from ensemble.engine.events import Event, Report
-from ensemble.engine.request import RunRequest
 from ensemble.engine.usage import total_usage
 from ensemble.plan.faults import Faults, PlanError
 from ensemble.plan.fields import Fields
@@ -27,11 +26,11 @@ from plugin.charging import charged
 from plugin.credentials import Credentials, read_credentials
 from plugin.errors import BadParameters, NoRouteChosen, in_words
 from plugin.failing import hard_failure
-from plugin.limiting import allowance
-from plugin.lineage import caller_of, parent_of
+from plugin.limiting import too_many_agents
+from plugin.requesting import requested, stripped
 from plugin.router_parameters import RouterParameters, read_router_parameters
 from plugin.routing import Prepared, notes, prepared, told
-from plugin.service import LOCAL_MODE, conduct
+from plugin.service import conduct
 
 __all__ = ["RouterReport", "route"]
 
@@ -64,6 +63,8 @@ def route(
     read = read_router_parameters(parameters)
     charged(read.budgets, (), saved)
     plan, routing = _plan(read, saved)
+    if (fault := too_many_agents(plan, saved.ceilings, "routes")) is not None:
+        raise BadParameters(in_words([fault]))
     made = prepared(plan, routing, task=read.query, inputs=read.inputs, credentials=saved, caller=caller, pools=pools)
     yield from told(made.routed)
     report = yield from _run(made, read, saved, caller, pools)
@@ -105,34 +106,16 @@ def _run(
 ) -> Generator[Event, None, Report]:
     """Run what is left to do; nothing is, where rules decided and nobody shall be called."""
     plan = made.routed.plan
-    local = () if credentials.sidecar else (LOCAL_MODE,)
     if not plan.steps:
         return Report(
             status=RunStatus.SUCCEEDED,
             answer="",
             results=(),
             usage=total_usage(()),
-            warnings=plan.warnings,
+            warnings=(*plan.warnings, *stripped(read.query)),
             trace_id=read.trace_id or uuid4().hex,
             run_id="",
         )
-    allowed = allowance(read.limits, credentials.ceilings)
-    request = RunRequest(
-        plan=plan,
-        agents=made.agents,
-        task=read.query,
-        inputs=read.inputs,
-        user=caller.user_id or "anonymous",
-        run_key=read.run_key,
-        trace_id=read.trace_id,
-        caller=caller_of(caller.app_id),
-        parent=parent_of(read.parent, credentials),
-        timeout_s=allowed.timeout_s,
-        max_parallel=allowed.max_parallel,
-        host_parallel=credentials.ceilings.host_parallel,
-        limits=allowed.budget,
-        budgets=read.budgets,
-        priority=allowed.priority,
-        warnings=(*allowed.warnings, *local),
-    )
+    request = requested(plan, made.agents, read, credentials, caller, task=read.query, budgets=read.budgets)
+    request = replace(request, inputs=read.inputs)
     return (yield from conduct(request, credentials, pools))

@@ -27,17 +27,14 @@ from plugin.charging import charged, going_on, unknown_budget
 from plugin.credentials import Credentials, read_credentials
 from plugin.describing import with_descriptions
 from plugin.errors import BadParameters, BadPlan, SidecarRefused, UnknownAgent, in_words
-from plugin.limiting import allowance
-from plugin.lineage import caller_of, parent_of, sealed
+from plugin.limiting import too_many_agents
+from plugin.lineage import sealed
 from plugin.parameters import OrchestratorParameters, read_parameters
+from plugin.requesting import requested
 from plugin.routing import notes, prepared, told
 
-__all__ = ["LOCAL_MODE", "Caller", "conduct", "context_for", "ledger_for", "orchestrate", "run_request"]
+__all__ = ["Caller", "conduct", "context_for", "ledger_for", "orchestrate", "run_request"]
 
-LOCAL_MODE = (
-    "No sidecar is configured: the run is kept in this process only. It can't be resumed, breakers and budgets do not "
-    "hold across processes, and there is no shared state."
-)
 _NO_AGENT = "There is no agent '"
 
 
@@ -129,27 +126,13 @@ def _requested(
         )
         chosen, agents = made.routed, made.agents
         plan = chosen.plan
-    allowed = allowance(parameters.limits.lowered(plan.limits), credentials.ceilings)
-    request = RunRequest(
-        plan=plan,
-        agents=agents,
-        task=parameters.task,
+    request = requested(plan, agents, parameters, credentials, caller, task=parameters.task, budgets=budgets)
+    request = replace(
+        request,
         inputs=parameters.inputs,
         files=parameters.files,
         conversation=caller.conversation_id or "",
-        user=caller.user_id or "anonymous",
-        run_key=parameters.run_key,
-        trace_id=parameters.trace_id,
-        caller=caller_of(caller.app_id),
-        parent=parent_of(parameters.parent, credentials),
-        timeout_s=allowed.timeout_s,
-        max_parallel=allowed.max_parallel,
-        host_parallel=credentials.ceilings.host_parallel,
-        limits=allowed.budget,
-        budgets=budgets,
-        priority=allowed.priority,
         fail_fast=parameters.fail_fast or plan.on_failure == "fail_fast",
-        warnings=(*allowed.warnings, *(() if credentials.sidecar else (LOCAL_MODE,))),
     )
     return request, chosen
 
@@ -166,7 +149,7 @@ def _one_currency(parameters: OrchestratorParameters, plan: Plan) -> None:
 def _plan(parameters: OrchestratorParameters, credentials: Credentials) -> Plan:
     """Return the plan; whatever came as text may have lost its braces on the way through Dify's templates."""
     try:
-        return read_plan(
+        plan = read_plan(
             parameters.plan,
             agents=parameters.agents,
             pattern=parameters.pattern,
@@ -178,6 +161,9 @@ def _plan(parameters: OrchestratorParameters, credentials: Credentials) -> Plan:
     except PlanError as error:
         unknown = all(fault.problem.startswith(_NO_AGENT) for fault in error.faults)
         raise (UnknownAgent if unknown else BadPlan)(in_words(error.faults)) from None
+    if (fault := too_many_agents(plan, credentials.ceilings, "agents")) is not None:
+        raise BadPlan(in_words([fault]))
+    return plan
 
 
 def ledger_for(credentials: Credentials, pools: Pools, *, fail_open: bool = True) -> Ledger:

@@ -14,7 +14,7 @@ from sidecar.breakers.service import Breakers
 from sidecar.budgets.service import Budgets
 from sidecar.context.service import pack_context
 from sidecar.health import SelfView
-from sidecar.http import Handler, answer_problems, require_tokens, serve
+from sidecar.http import Handler, answer_problems, require_tokens, serve, serve_document
 from sidecar.messages.log import Log
 from sidecar.messages.mailboxes import Mailboxes
 from sidecar.results.service import Results
@@ -42,8 +42,9 @@ def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str]) -> 
     handlers = _handlers(settings, redis)
     for endpoint in endpoints.ALL:
         serve(app, endpoint, handlers[endpoint.name])
+    document = serve_document(app)
     tenants = Tenants(tokens)
-    require_tokens(app, tenants, frozenset(each.name for each in endpoints.ALL if each.public))
+    require_tokens(app, tenants, frozenset({document, *(each.name for each in endpoints.ALL if each.public)}))
     answer_problems(app)
     app.extensions[SHORTCUT] = shortcut(tenants, handlers["exchange"], settings.max_body_bytes)
     return app

@@ -5,6 +5,7 @@ Validation happens here and nowhere behind it; handlers take and return the cont
 
 from __future__ import annotations
 
+import json
 import logging
 import uuid
 from collections.abc import Callable, Mapping
@@ -20,12 +21,13 @@ from werkzeug.routing import BaseConverter
 
 from ensemble.contract.base import Answer, Ask
 from ensemble.contract.endpoints import Endpoint
+from ensemble.contract.openapi import OPENAPI_PATH, openapi
 from ensemble.contract.problems import Fault, Problem, ProblemCode
 from sidecar.auth import Tenants
 from sidecar.errors import BadRequest, Invalid, SidecarError, TooLarge, UnsupportedMediaType
 from sidecar.streams import Events
 
-__all__ = ["Handler", "answer_problems", "problem_response", "require_tokens", "serve"]
+__all__ = ["Handler", "answer_problems", "problem_response", "require_tokens", "serve", "serve_document"]
 
 type Handler = Callable[[str, Any, Any], Answer | Events]
 """Takes the tenant ("" where no token is needed), the params and the body (None where there is none)."""
@@ -68,6 +70,16 @@ def serve(app: Flask, endpoint: Endpoint[Any, Any], handler: Handler) -> None:
     path = endpoint.path.replace("{" + HOLDS_SLASHES + "}", "<rest:" + HOLDS_SLASHES + ">")
     path = path.replace("{", "<").replace("}", ">")
     app.add_url_rule(path, endpoint.name, view, methods=[endpoint.method], provide_automatic_options=False)
+
+
+def serve_document(app: Flask) -> str:
+    """Let *app* tell everybody what can be asked of it, and return what the view is called."""
+
+    def view() -> Response:
+        return Response(json.dumps(openapi()), mimetype="application/json")
+
+    app.add_url_rule(OPENAPI_PATH, "openapi", view, methods=["GET"], provide_automatic_options=False)
+    return "openapi"
 
 
 def _going_on() -> dict[str, str]:

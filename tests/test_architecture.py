@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "ensemble.engine",
         "ensemble.routing",
         "ensemble.client",
+        "ensemble.http1",
     },
     "sidecar": {"ensemble"},
     "plugin": {"ensemble"},

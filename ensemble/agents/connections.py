@@ -17,6 +17,7 @@ from ensemble.http1.failures import Failed, Why
 from ensemble.http1.framing import Head
 from ensemble.http1.idle import Idle
 from ensemble.http1.lines import Deadline
+from ensemble.http1.passage import DIRECT, Passage
 
 __all__ = ["MAX_BODY_BYTES", "Connections", "Exchange", "NoAnswer"]
 
@@ -88,8 +89,9 @@ class Exchange:
 class Connections:
     """A process's connections, by server. No proxy of the environment's is gone through: it is Dify's daemon's."""
 
-    def __init__(self) -> None:
-        """Begin with none."""
+    def __init__(self, passage: Passage = DIRECT) -> None:
+        """Begin with none; reach servers by *passage*."""
+        self._passage = passage
         self._idle = Idle(IDLE_S)
 
     @contextmanager
@@ -113,12 +115,14 @@ class Connections:
                 origin, path = locate(url)
                 if scope.left_s() <= 0:
                     raise NoAnswer(f"No time was left to call {origin.authority}.", sent=False)
-                head = request_head(method, origin, path, headers, None if body is None else len(body))
-                connection = self._idle.take(origin) or connect(origin, line, CONNECT_TIMEOUT_S)
+                target, fields = self._passage.asked(origin, path, headers)
+                head = request_head(method, origin, target, fields, None if body is None else len(body))
+                connection = self._idle.take(origin) or connect(origin, line, CONNECT_TIMEOUT_S, self._passage)
                 answer = connection.ask(head, body, line)
+                self._passage.heed(origin, answer.status)
             except Failed as failed:
-                sent = connection is not None and connection.sent
-                raise _no_answer(failed, origin, sent=sent) from failed
+                sent = connection is not None and connection.sent and failed.why is not Why.PROXY_LOGIN
+                raise _no_answer(failed, origin, sent=sent, passage=self._passage) from failed
             yield Exchange(answer, connection, line)
             line.release()
             if connection.reusable:
@@ -139,13 +143,21 @@ _WORDS = {
     Why.UNKNOWN_NAME: "The name {host} is not known. Check the base URL.",
     Why.NOBODY: "{host} accepts no connections. Check the base URL and the server.",
     Why.NOT_IN_TIME: "{host} did not accept a connection in time.",
-    Why.NO_TLS: "{host} could not prove who it is (TLS). Check that the base URL begins rightly, http or https.",
+    Why.NO_TLS: "{host} could not prove who it is (TLS). Check that the base URL begins rightly, http or https; the certificate of "
+    "an authority of your own has to be among the CA certificates.",
+    Why.NO_PROXY: "The proxy {proxy} can't be reached, or is no HTTP proxy. Check the proxy's URL.",
+    Why.PROXY_LOGIN: "The proxy {proxy} wants a user name and a password, or others (HTTP 407). Write them into the "
+    "proxy's URL: http://user:password@host:port.",
+    Why.PROXY_REFUSED: "The proxy {proxy} does not lead to {host} (HTTP {status}). Check the base URL, and what the "
+    "proxy allows.",
     Why.SILENCE: "{host} did not answer in time.",
     Why.BROKEN: "{host} closed the connection without a whole answer.",
     Why.UNPACKABLE: "{host} sent a body that can't be unpacked.",
 }
 
 
-def _no_answer(failed: Failed, origin: Origin | None, *, sent: bool) -> NoAnswer:
+def _no_answer(failed: Failed, origin: Origin | None, *, sent: bool, passage: Passage = DIRECT) -> NoAnswer:
     """Put into words what happened; an address that is none is not repeated, for it may hold anything."""
-    return NoAnswer(_WORDS[failed.why].format(host="The server" if origin is None else origin.authority), sent=sent)
+    host = "The server" if origin is None else origin.authority
+    proxy = "" if passage.proxy is None else passage.proxy.origin.authority
+    return NoAnswer(_WORDS[failed.why].format(host=host, proxy=proxy, status=failed.status), sent=sent)

@@ -14,6 +14,7 @@ from ensemble.http1.connection import Connection, connect
 from ensemble.http1.failures import Failed, Why
 from ensemble.http1.idle import Idle
 from ensemble.http1.lines import Patience
+from ensemble.http1.passage import Passage
 
 __all__ = ["CONNECT_S", "READ_S", "Answered", "Links", "Unanswered"]
 
@@ -43,8 +44,13 @@ class Answered:
 class Links:
     """Keeps connections open, by the sidecar they lead to."""
 
-    def __init__(self, connect_s: float = CONNECT_S, read_s: float = READ_S) -> None:
-        """Wait so long for a connection, and for each piece of an answer, seconds."""
+    def __init__(self, connect_s: float = CONNECT_S, read_s: float = READ_S, certificates: bytes = b"") -> None:
+        """Wait so long for a connection, and for each piece of an answer, seconds.
+
+        *certificates* are trusted besides the system's, as :func:`~ensemble.http1.trust.certificates_in` returns them. No
+        proxy is gone through: a sidecar stands beside its clients.
+        """
+        self._passage = Passage(certificates)
         self.connect_s = connect_s
         self.read_s = read_s
         self._idle = Idle(IDLE_S)
@@ -70,7 +76,7 @@ class Links:
             origin, path = locate(url)
             head = request_head(method, origin, path, fields, None if body is None else len(body))
             line = Patience(patience_s)
-            connection = self._idle.take(origin) or connect(origin, line, self.connect_s)
+            connection = self._idle.take(origin) or connect(origin, line, self.connect_s, self._passage)
             try:
                 answer = connection.ask(head, body, line)
                 answered = Answered(answer.status, answer.fields, _whole(connection))
@@ -100,7 +106,7 @@ class Links:
             origin, path = locate(url)
             head = request_head(method, origin, path, fields, None)
             line = Patience(self.read_s)
-            connection = connect(origin, line, self.connect_s)
+            connection = connect(origin, line, self.connect_s, self._passage)
             try:
                 answer = connection.ask(head, None, line)
                 yield Answered(answer.status, answer.fields, b""), iter(connection.read, b"")
@@ -122,7 +128,9 @@ _WORDS = {
     Why.UNKNOWN_NAME: "its host name is not known here",
     Why.NOBODY: "nothing listens there",
     Why.NOT_IN_TIME: "no connection within {connect_s:g} s",
-    Why.NO_TLS: "its certificate is not trusted here, or it does not speak TLS",
+    Why.NO_TLS: "its certificate is not trusted here, nor among the CA certificates given, or it does not speak TLS",
+    # Nobody goes through one here.
+    **dict.fromkeys((Why.NO_PROXY, Why.PROXY_LOGIN, Why.PROXY_REFUSED), "a proxy is in the way"),
     Why.SILENCE: "no answer within {patience_s:g} s",
     Why.BROKEN: "the connection broke",
     Why.UNPACKABLE: "its answer can't be unpacked",

@@ -1,6 +1,6 @@
 """The table of endpoints: every path, ask and answer, once.
 
-The sidecar serves this table, the client's methods go by it, the OpenAPI document is made from it.
+The sidecar serves this table, the client's methods go by it, the OpenAPI document is made from it (``openapi``).
 """
 
 from __future__ import annotations

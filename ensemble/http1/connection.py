@@ -12,7 +12,10 @@ from ensemble.http1.asking import Origin
 from ensemble.http1.failures import Failed, Why, failed
 from ensemble.http1.framing import Head, Incoming
 from ensemble.http1.lines import Line, Sooner
+from ensemble.http1.passage import DIRECT, Passage, Proxy
 from ensemble.http1.streams import Plain, Stream, Tls
+from ensemble.http1.trust import trust
+from ensemble.http1.tunnel import dig
 from ensemble.http1.unpacking import unpacked
 
 __all__ = ["Connection", "connect"]
@@ -98,21 +101,24 @@ class _Way:
         return piece
 
 
-def connect(origin: Origin, line: Line, within_s: float) -> Connection:
+def connect(origin: Origin, line: Line, within_s: float, passage: Passage = DIRECT) -> Connection:
     """Return a new connection.
 
-    Every address of the host gets *within_s* seconds, and so does the agreement on TLS; looking the name up takes what
-    the system allows it to.
+    Every address of the host, or of the proxy on the way, gets *within_s* seconds, and so do the proxy to lead on and the
+    agreement on TLS; looking the name up takes what the system allows it to.
 
     Raises:
         Failed: there is none.
 
     """
-    sock = _reach(origin, line, within_s)
+    proxy = passage.proxy_to(origin)
+    sock = _reach(origin, line, within_s) if proxy is None else _reach_proxy(proxy, line, within_s)
     try:
         if not origin.tls:
             return Connection(origin, Plain(sock), line)
-        stream = Tls(sock, origin.host)
+        if proxy is not None:
+            dig(sock, proxy, origin, Sooner(line, within_s))
+        stream = Tls(sock, origin.host, trust(passage.certificates))
         stream.shake_hands(Sooner(line, within_s))
         return Connection(origin, stream, line)
     except BaseException as error:
@@ -126,6 +132,13 @@ def connect(origin: Origin, line: Line, within_s: float) -> Connection:
                 raise Failed(Why.BROKEN) from error
             case _:
                 raise
+
+
+def _reach_proxy(proxy: Proxy, line: Line, within_s: float) -> socket.socket:
+    try:
+        return _reach(proxy.origin, line, within_s)
+    except Failed as failed:
+        raise (failed if failed.why is Why.BROKEN else Failed(Why.NO_PROXY)) from failed.__cause__
 
 
 def _reach(origin: Origin, line: Line, within_s: float) -> socket.socket:

@@ -21,6 +21,12 @@ class Why(StrEnum):
     """No connection came about in time, TLS included."""
     NO_TLS = "no_tls"
     """The server could not prove who it is, or does not speak TLS."""
+    NO_PROXY = "no_proxy"
+    """The proxy on the way can't be reached, or is none."""
+    PROXY_LOGIN = "proxy_login"
+    """The proxy wants a user name and a password, or others; nothing reached the server."""
+    PROXY_REFUSED = "proxy_refused"
+    """The proxy does not lead to the server; its status tells why."""
     SILENCE = "silence"
     """The answer, or the rest of it, did not come in time."""
     BROKEN = "broken"
@@ -32,10 +38,11 @@ class Why(StrEnum):
 class Failed(Exception):  # noqa: N818 - what happened
     """There is no whole answer. Holds nothing of the request, which may carry a key."""
 
-    def __init__(self, why: Why) -> None:
-        """Say *why*."""
+    def __init__(self, why: Why, status: int = 0) -> None:
+        """Say *why*, and with which *status* a proxy said no."""
         super().__init__(why.value)
         self.why = why
+        self.status = status
 
 
 def failed(error: OSError) -> Failed:

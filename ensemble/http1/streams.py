@@ -6,13 +6,12 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from typing import Protocol
 
 from ensemble.http1.framing import PIECE
 from ensemble.http1.lines import Line
 
-__all__ = ["Plain", "Stream", "Tls", "trust"]
+__all__ = ["Plain", "Stream", "Tls"]
 
 
 class Stream(Protocol):
@@ -67,12 +66,12 @@ class Tls:
     outside is a plain one, whose session nobody takes away under a reader.
     """
 
-    def __init__(self, sock: socket.socket, host: str) -> None:
+    def __init__(self, sock: socket.socket, host: str, context: ssl.SSLContext) -> None:
         """Speak over *sock* to *host*, which has to prove that it is that. Raises ValueError: nobody is called so."""
         self.sock = sock
         self._plain = Plain(sock)
         self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._session = trust().wrap_bio(self._came, self._goes, server_hostname=host)
+        self._session = context.wrap_bio(self._came, self._goes, server_hostname=host)
 
     def shake_hands(self, line: Line) -> None:
         """Agree on keys. Raises SSLError: there is no proof, or no TLS."""
@@ -128,9 +127,3 @@ class Tls:
     def _flush(self, line: Line) -> None:
         if content := self._goes.read():
             self._plain.send(content, line)
-
-
-@cache
-def trust() -> ssl.SSLContext:
-    """Return the system's certificates; loading them takes milliseconds."""
-    return ssl.create_default_context()

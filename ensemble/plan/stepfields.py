@@ -16,7 +16,7 @@ from ensemble.plan.inside import group_references
 from ensemble.plan.joinfields import read_join
 from ensemble.plan.lookup import Directory
 from ensemble.plan.model import Output, Step
-from ensemble.plan.templates import START, TASK, references
+from ensemble.plan.templates import RESERVED, references
 from ensemble.plan.texts import Texts
 from ensemble.plan.when import read_when
 
@@ -143,12 +143,15 @@ def _unique(found: list[RawStep], faults: Faults) -> list[RawStep]:
     unique = []
     for raw in found:
         key = folded(raw.id)
-        if key not in {START, TASK} and key not in taken:
+        if key in RESERVED:
+            faults.add(at(raw.path, "id"), f"'{raw.id}' is reserved for {RESERVED[key]}.", "Choose another id.")
+        elif key in taken:
+            problem = f"The id '{raw.id}' is taken by {taken[key]}."
+            faults.add(at(raw.path, "id"), problem, "Give every step an id of its own; case does not count.")
+        else:
             taken[key] = raw.path
             unique.append(raw)
             continue
-        problem = f"The id '{raw.id}' is taken by {taken[key]}." if key in taken else f"'{raw.id}' means the run's own."
-        faults.add(at(raw.path, "id"), problem, "Give every step an id of its own; case does not count.")
         unique.append(replace(raw, id=raw.path))
     return unique
 

@@ -10,6 +10,7 @@ from ensemble.plan.lookup import Directory
 from ensemble.plan.managefields import MAX_ROUNDS, read_managed
 from ensemble.plan.model import Step
 from ensemble.plan.team import choosing_step, looping_step, team_steps, with_synthesizer
+from ensemble.plan.templates import RESERVED
 
 __all__ = ["TeamFields", "check_taken"]
 
@@ -19,9 +20,9 @@ _LOOPING = 2
 
 def check_taken(name: str, faults: Faults) -> None:
     """Note an agent whose name can't be that of a step."""
-    if folded(name) in {"start", "task"}:
+    if (means := RESERVED.get(folded(name))) is not None:
         fix = "Declare it under another name: agents: {other: " + name + "}."
-        faults.add("agents", f"The name '{name}' is taken: it means the run's own.", fix)
+        faults.add("agents", f"The name '{name}' is reserved for {means}.", fix)
 
 
 class TeamFields:

@@ -16,12 +16,26 @@ from typing import Any
 
 from ensemble.plan.faults import shortened
 
-__all__ = ["START", "TASK", "BareWords", "BrokenTemplate", "Reference", "Template", "parse", "references", "walk"]
+__all__ = [
+    "RESERVED",
+    "START",
+    "TASK",
+    "BareWords",
+    "BrokenTemplate",
+    "Reference",
+    "Template",
+    "lost_braces",
+    "parse",
+    "references",
+    "walk",
+]
 
 START = "start"
 """The word that refers to the run's inputs."""
 TASK = "task"
 """The word that refers to the run's task."""
+RESERVED = {START: "the run's inputs", TASK: "the run's task"}
+"""What no step can be called, and what it refers to."""
 
 HOW_TO_REFER = "Write {{ step.output }}, {{ start.input }} or {{ task }}; write \\{{ for the braces themselves."
 
@@ -101,6 +115,11 @@ def parse(text: str, bare: BareWords | None = None) -> Template | str:
     if not any(isinstance(part, Reference) for part in parts):
         return "".join(str(part) for part in parts)
     return Template(tuple(parts))
+
+
+def lost_braces(text: str) -> bool:
+    """Return whether *text* is, as a whole, what Dify leaves of a reference to a variable it does not know."""
+    return _BARE.fullmatch(text.strip()) is not None
 
 
 def walk(value: Any, visit: Callable[[Any], Any]) -> Any:

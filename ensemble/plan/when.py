@@ -26,6 +26,9 @@ _LINE = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 
+_BESIDE_A_FIELD = re.compile(r"(?:\{\{.*?\}\}|\S+)\s+(?P<first>\S+)(?:\s+(?P<second>\S+))?", re.DOTALL)
+"""Where an operator stands in a line that is read as none; the longest have two words."""
+
 
 def read_when(data: Any, path: str, texts: Texts) -> Condition | None:
     """Return the condition at *path*, or None after noting what is wrong with it."""
@@ -64,13 +67,23 @@ def _parts(data: Any, path: str, texts: Texts, kind: type[AllOf | AnyOf]) -> Con
 def _line(text: str, path: str, texts: Texts) -> Condition | None:
     match = _LINE.fullmatch(text.strip())
     if match is None or "{{" in match["value"][2:]:
-        texts.faults.add(path, f"'{shortened(text)}' is no single comparison.", HOW_TO_COMPARE)
+        meant = "" if match else _meant(text.strip())
+        texts.faults.add(path, f"'{shortened(text)}' is no single comparison.", f"{meant}{HOW_TO_COMPARE}")
         return None
     operator = match["word"] or match["sign"]
     value: Any = match["value"]
     if ALIASES.get(operator.lower(), operator.lower()) in {"in", "not in"} and not value.startswith("{{"):
         value = [_unquoted(part.strip()) for part in value.strip("[]()").split(",")]
     return _comparison(match["field"], operator, value if isinstance(value, list) else _unquoted(value), path, texts)
+
+
+def _meant(text: str) -> str:
+    """Return which operator a line without one probably means, as a question; nothing where none is near."""
+    beside = _BESIDE_A_FIELD.match(text)
+    if beside is None:
+        return ""
+    tried = (f"{beside['first']} {beside['second'] or ''}", beside["first"])
+    return next((f"Did you mean '{near}'? " for words in tried if (near := nearest(words, _WORDS))), "")
 
 
 def _comparison(field: str, operator: str, value: Any, path: str, texts: Texts) -> Condition | None:

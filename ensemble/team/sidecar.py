@@ -48,8 +48,8 @@ class Sidecar:
 class Store:
     """Who holds a team's runs, breakers and memories: this process, or a sidecar with this process behind it."""
 
-    def __init__(self, sidecar: Sidecar | None) -> None:
-        """Open nothing yet."""
+    def __init__(self, sidecar: Sidecar | None, certificates: bytes = b"") -> None:
+        """Open nothing yet; *certificates* are trusted besides the system's."""
         self._book = Book()
         self._absence = Absence(time.monotonic)
         self._outbox = Outbox()
@@ -58,7 +58,7 @@ class Store:
         self.memory: Memory = LocalMemory()
         self.context: Context = ESTIMATED
         if sidecar is not None:
-            self._client = SidecarLedger(sidecar.url, sidecar.token, Links(), IN_PYTHON)
+            self._client = SidecarLedger(sidecar.url, sidecar.token, Links(certificates=certificates), IN_PYTHON)
             self.memory = SidecarMemory(self._client, self._absence)
             self.context = SidecarContext(self._client, self._absence)
 

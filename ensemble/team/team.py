@@ -17,6 +17,8 @@ from ensemble.engine.events import Closing, Event, Report
 from ensemble.engine.request import RUN_TIMEOUT_S, RunRequest
 from ensemble.engine.run import run
 from ensemble.engine.threads import ThreadRunner
+from ensemble.http1.passage import Passage, ProxyUrlError, read_proxy
+from ensemble.http1.trust import CertificatesError, certificates_in
 from ensemble.plan.agents import AgentSpec, CredentialAgent
 from ensemble.plan.faults import Faults, folded
 from ensemble.plan.fields import name_of
@@ -45,6 +47,8 @@ class Team:
         sidecar: Sidecar | None = None,
         max_parallel: int = 4,
         host_parallel: int = 8,
+        certificates: str = "",
+        proxy: str = "",
     ) -> None:
         """Take who can be called.
 
@@ -54,15 +58,19 @@ class Team:
                 does, for this team alone.
             max_parallel: Calls of one run at one time, where a plan does not say less.
             host_parallel: Calls to one Dify, or to one function, at one time, over all runs of this process.
+            certificates: PEM, trusted besides the system's: of the authority of a Dify or a sidecar of your own.
+            proxy: By which every Dify is reached but those near (names without a dot, this machine), such as
+                ``http://user:password@proxy.example:3128``. No proxy is read from the environment.
 
         Raises:
             PlanError: something is no agent, or a name can't be used.
-            ValueError: a number is below 1.
+            ValueError: a number is below 1, the certificates are none, or the proxy's address can't be used.
 
         """
         if max_parallel < 1 or host_parallel < 1:
             raise ValueError("max_parallel and host_parallel are at least 1.")
-        self._connections, discovery = Connections(), Discovery()
+        passage = _passage(certificates, proxy)
+        self._connections, discovery = Connections(passage), Discovery()
         self._agents: dict[str, Agent] = {}
         self._apps: set[str] = set()
         for name, given in _checked(agents).items():
@@ -71,7 +79,7 @@ class Team:
                 self._apps.add(name)
             else:
                 self._agents[name] = FunctionAgent(name, given)
-        self._store = Store(sidecar)
+        self._store = Store(sidecar, passage.certificates)
         self._max_parallel = max_parallel
         self._host_parallel = host_parallel
 
@@ -238,6 +246,16 @@ def _followed(conducting: Generator[Event, None, Report], on_event: Callable[[Ev
                 return report
             if on_event is not None and not isinstance(event, Closing):
                 on_event(event)
+
+
+def _passage(certificates: str, proxy: str) -> Passage:
+    """Return the way to every Dify. Raises ValueError."""
+    try:
+        return Passage(certificates_in(certificates), read_proxy(proxy))
+    except CertificatesError as error:
+        raise ValueError(f"certificates {error}. Pass the PEM text of your authority's certificates.") from None
+    except ProxyUrlError as error:
+        raise ValueError(f"proxy {error}. Write it like http://user:password@proxy.example:3128.") from None
 
 
 def _checked(

@@ -25,6 +25,7 @@ from ensemble.client.outbox import Outbox
 from ensemble.client.sidecar import SidecarLedger
 from ensemble.client.wire import connections as sidecar_connections
 from ensemble.engine.book import Book
+from ensemble.http1.passage import Passage
 from plugin.adapters.vectors import VectorCache, WorkspaceVectors
 from plugin.app_keys import AppKey
 from plugin.credentials import Credentials, Sidecar
@@ -42,23 +43,21 @@ class Pools:
         self._lock = threading.Lock()
         self._books: OrderedDict[str, Book] = OrderedDict()
         self._vectors = VectorCache()
-        self._absences: dict[str, Absence] = {}
+        self._absences: dict[tuple[str, bytes], Absence] = {}
+        self._connections: OrderedDict[Passage, Connections] = OrderedDict()
+        self._links: OrderedDict[bytes, Links] = OrderedDict()
         self._workspaces: OrderedDict[str, Discovery] = OrderedDict()
         self._memories: OrderedDict[str, LocalMemory] = OrderedDict()
 
-    @cached_property
-    def connections(self) -> Connections:
-        """The connections to every Dify."""
-        return Connections()
+    def connections(self, passage: Passage) -> Connections:
+        """Return the connections to every Dify that is reached in this very way."""
+        with self._lock:
+            return _kept(self._connections, passage, lambda: Connections(passage))
 
     @cached_property
     def discovery(self) -> Discovery:
         """What is known about the apps, by identity, of which the key's hash is a part."""
         return Discovery()
-
-    @cached_property
-    def _sidecars(self) -> Links:
-        return sidecar_connections()
 
     @cached_property
     def outbox(self) -> Outbox:
@@ -71,18 +70,20 @@ class Pools:
             label=app.name,
             base_url=app.base_url or "",
             key=app.key,
-            connections=self.connections,
+            connections=self.connections(app.passage),
             discovery=self.discovery,
         )
 
     def sidecar(self, sidecar: Sidecar) -> SidecarLedger:
         """Return the sidecar's client."""
-        return SidecarLedger(sidecar.url, sidecar.token, self._sidecars)
+        with self._lock:
+            links = _kept(self._links, sidecar.certificates, lambda: sidecar_connections(sidecar.certificates))
+        return SidecarLedger(sidecar.url, sidecar.token, links)
 
     def absence(self, sidecar: Sidecar) -> Absence:
         """Return what is remembered of the sidecar's not answering."""
         with self._lock:
-            return self._absences.setdefault(sidecar.url, Absence(time.monotonic))
+            return self._absences.setdefault((sidecar.url, sidecar.certificates), Absence(time.monotonic))
 
     def book(self, credentials: Credentials) -> Book:
         """Return the book of everyone with these very credentials: runs and breakers of others are not theirs."""
@@ -115,7 +116,7 @@ def _name_of(credentials: Credentials) -> str:
     return hashlib.sha256(known.encode()).hexdigest()
 
 
-def _kept[V](things: OrderedDict[str, V], name: str, make: Callable[[], V]) -> V:
+def _kept[K, V](things: OrderedDict[K, V], name: K, make: Callable[[], V]) -> V:
     """Return the thing called *name*, made now if there is none; the one not asked for longest goes beyond the most."""
     thing = things.get(name) or things.setdefault(name, make())
     things.move_to_end(name)

@@ -132,7 +132,7 @@ def _ask_sidecar(ledger: SidecarLedger) -> SidecarEvidence:
 
 
 def _ask_app(app: AppKey, pools: Pools) -> AppEvidence:
-    door = Door(app.name, app.base_url or "", app.key, pools.connections)
+    door = Door(app.name, app.base_url or "", app.key, pools.connections(app.passage))
     began = time.perf_counter()
     answer = door.describe(CallScope(_PROBE_S), {})
     evidence = replace(_unasked(app), took_ms=(time.perf_counter() - began) * 1000)

@@ -20,6 +20,7 @@ from plugin.doctor.apps import judge_apps
 from plugin.doctor.dify import DifyLimits, dify_limits
 from plugin.doctor.evidence import Evidence, gather
 from plugin.doctor.findings import Finding, Severity, problem
+from plugin.doctor.network import judge_network
 from plugin.doctor.parameters import DoctorParameters, read_doctor_parameters
 from plugin.doctor.running import judge_ceilings, judge_places, judge_times
 from plugin.doctor.sharing import judge_budgets, judge_slots
@@ -83,6 +84,7 @@ def examine(
         *unknown,
         *judge_sidecar(evidence.sidecar, plugin_version()),
         *(judge_apps(evidence.apps, known) if apps or not read.agents else ()),
+        *judge_network(saved),
         *judge_breakers(evidence.breakers, _names(evidence)),
         *judge_times(allowed, dify),
         *judge_places(saved, allowed, dify),

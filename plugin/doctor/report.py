@@ -140,6 +140,7 @@ def _limits(examined: Examined) -> dict[str, Any]:
         "max_tokens": allowed.budget.tokens,
         "max_calls": allowed.budget.calls,
         "max_seconds": allowed.budget.seconds,
+        "max_agents": saved.ceilings.max_agents,
         "on_sidecar_loss": next((word for word, open_ in ON_SIDECAR_LOSS.items() if open_ is saved.fail_open), None),
     }
     return found | {name: value for name, value in known.items() if value is not None}

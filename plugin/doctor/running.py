@@ -112,4 +112,5 @@ def _ceilings(ceilings: Ceilings) -> dict[str, int | None]:
         "calls": ceilings.max_calls,
         "tokens": ceilings.max_tokens,
         "agents' seconds": ceilings.max_seconds,
+        "agents": ceilings.max_agents,
     }

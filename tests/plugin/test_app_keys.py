@@ -44,6 +44,12 @@ def test_entries_are_told_apart_by_their_own_shape(text: str, entries: list[tupl
     [
         (f"market = {A}, Market = {B}", "'Market' and 'market' differ by case only"),
         (f"market = {A}, market = {B}", "'market' is there twice"),
+        (f"m = {A}, m = {B}", "'m' is there twice"),
+        (f"m = {A}, M = {B}", "'M' and 'm' differ by case only"),
+        (f"市 = {A}, 市 = {B}", "'市' is there twice"),
+        (f"市场 = {A}, 市场 = {B}", "'市场' is there twice"),
+        (f"Ärzte = {A}, ärzte = {B}", "'ärzte' and 'Ärzte' differ by case only"),
+        (f"é = {A}, é = {B}", "'é' is there twice"),
         ("market = app-short", "'market': after = there is no complete key"),
         (f"market = {A}, tech", "after 'market': text is left over"),
         (f"market = {A} and some words", "after 'market': text is left over"),

@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 import yaml
 
+from ensemble.http1.passage import read_proxy
+from ensemble.http1.trust import certificates_in
 from plugin.credentials import FIELDS, Ceilings, Sidecar, read_credentials
 from plugin.errors import BadCredentials
+from tests.ensemble.http1.serving import certificates
 
 A = "app-" + "A" * 24
 
@@ -34,6 +37,7 @@ def test_everything_filled_in() -> None:
             "max_calls": "1,000",
             "max_tokens": "2 000 000",
             "max_seconds": "3_600",
+            "max_agents": "12",
         }
     )
 
@@ -43,7 +47,7 @@ def test_everything_filled_in() -> None:
         ("far", "https://far.example/v1"),
     ]
     assert credentials.ceilings == Ceilings(
-        max_parallel=16, host_parallel=4, max_calls=1000, max_tokens=2_000_000, max_seconds=3600
+        max_parallel=16, host_parallel=4, max_calls=1000, max_tokens=2_000_000, max_seconds=3600, max_agents=12
     )
     assert "secret" not in repr(credentials)
 
@@ -68,6 +72,15 @@ def test_everything_filled_in() -> None:
         ({"max_calls": "1,5"}, "Calls per run: is not a number it can be."),
         ({"max_calls": "-1"}, "Calls per run: is not a number it can be."),
         ({"host_parallel": "1001"}, "Calls at one time, per Dify: is not a number it can be."),
+        ({"ca_certificates": "AAAA"}, "CA certificates: holds no certificate. Paste them whole"),
+        (
+            {"ca_certificates": "-----BEGIN CERTIFICATE-----AAAA-----END CERTIFICATE-----"},
+            "CA certificates: holds a cert",
+        ),
+        ({"proxy_url": "proxy:3128"}, "Proxy URL: does not begin with http://. Write it like http://user"),
+        ({"proxy_url": "https://u:pw@proxy:3128"}, "Proxy URL: does not begin with http://."),
+        ({"proxy_url": "http://u:pw@:3128"}, "Proxy URL: is not an address."),
+        ({"max_agents": "none"}, "Agents per run: is not a number it can be."),
         ({"max_tokens": "9" * 5000}, "Tokens per run: is not a number it can be."),
     ],
 )
@@ -79,6 +92,26 @@ def test_a_fault_names_its_field_and_shows_no_secret(raw: dict[str, Any], said: 
     assert said in str(caught.value)
     assert "AAAA" not in str(caught.value)
     assert "pw" not in str(caught.value)
+
+
+def test_certificates_are_for_all_and_a_proxy_is_not_for_the_sidecar() -> None:
+    """Which stands beside the plugin; every app's key knows the way."""
+    pem = certificates().replace("\n", "")
+    saved = read_credentials(
+        {
+            "sidecar_url": "https://s.example",
+            "sidecar_token": "t",
+            "app_keys": f"near = {A} @ http://api:5001, far = {A} @ https://dify.example",
+            "ca_certificates": pem,
+            "proxy_url": "http://user:s3cret@proxy.example:3128",
+        }
+    )
+
+    assert saved.sidecar is not None
+    assert saved.sidecar.certificates == saved.passage.certificates == certificates_in(pem)
+    assert saved.passage.proxy == read_proxy("http://user:s3cret@proxy.example:3128")
+    assert {app.passage for app in saved.app_keys} == {saved.passage}
+    assert "s3cret" not in repr(saved)
 
 
 def test_all_faults_are_told_at_once() -> None:

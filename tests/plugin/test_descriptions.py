@@ -82,7 +82,11 @@ def test_every_credential_of_the_form_is_read() -> None:
     form = PROVIDER["credentials_for_provider"]
 
     assert set(form) == set(FIELDS)
-    assert {name for name, field in form.items() if field["type"] == "secret-input"} == {"sidecar_token", "app_keys"}
+    assert {name for name, field in form.items() if field["type"] == "secret-input"} == {
+        "sidecar_token",
+        "app_keys",
+        "proxy_url",
+    }
     assert not any(field["required"] for field in form.values())
     assert form["host_parallel"]["default"] == str(HOST_PARALLEL)
 

@@ -238,11 +238,12 @@ def test_calls_that_would_wait_for_a_place_are_told() -> None:
 def test_the_ceilings_in_force() -> None:
     """Those that are set, those that are not, and what becomes of a run without its sidecar."""
     place = Sidecar(url="http://x", token="t" * 16)
-    saved = Credentials(sidecar=place, ceilings=Ceilings(max_tokens=50_000), fail_open=False)
+    saved = Credentials(sidecar=place, ceilings=Ceilings(max_tokens=50_000, max_agents=7), fail_open=False)
 
     words = " ".join(each.finding for each in judge_ceilings(saved))
 
     assert "tokens: 50,000" in words
+    assert "agents: 7" in words
     assert "no ceiling on calls at one time, calls, agents' seconds" in words
     assert "sidecar is away fails" in words
 

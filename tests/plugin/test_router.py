@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from ensemble.contract.results import Usage
 from ensemble.engine.events import Report
 from ensemble.plan.routes import Strategy
 from ensemble.routing.choices import Choice
+from plugin.adapters.pools import Pools
 from plugin.adapters.vectors import VectorCache, WorkspaceVectors
+from plugin.casting import Caller
 from plugin.errors import BadParameters
-from plugin.router import RouterReport
+from plugin.router import RouterReport, route
 from plugin.router_messages import ROUTER_VARIABLES, router_variables
 from plugin.router_parameters import ROUTER_PARAMETERS, read_router_parameters
 
@@ -120,3 +123,30 @@ def test_vectors_are_kept_apart_and_bounded() -> None:
     one.put({"c": [0.6, 0.8]})
 
     assert set(one.get(["a", "b", "c"])) == {"a", "c"}
+
+
+def test_a_query_that_lost_its_braces_is_warned_of_where_nobody_is_called_too() -> None:
+    """Rules decide on the words as they are, and the builder hears that they may not be the ones that were meant."""
+    routes = [{"name": "billing", "keywords": ["invoice"]}, {"name": "other"}]
+    asked = {"query": "start.query", "routes": routes, "default_route": "other"}
+    lines = route(asked, {}, Caller(user_id=None), Pools())
+    with pytest.raises(StopIteration) as end:
+        _exhaust(lines)
+
+    warnings = end.value.value.report.warnings
+    assert any("'start.query'" in warning and "typing /" in warning for warning in warnings)
+
+
+def test_routes_may_name_as_many_agents_as_the_operator_allows() -> None:
+    """Where they are called; a route whose agents nobody calls is a word."""
+    keys = {"app_keys": ", ".join(f"{n} = app-{n * 24} @ http://dify.invalid/v1" for n in "abc"), "max_agents": "2"}
+    asked = {"query": "x", "routes": [{"name": n, "keywords": [n * 3]} for n in "abc"], "call": "yes"}
+    with pytest.raises(BadParameters) as refused:
+        _exhaust(route(asked, keys, Caller(user_id=None), Pools()))
+
+    assert "routes: 3 agents are named, and at most 2 may be." in str(refused.value)
+
+
+def _exhaust(lines: Iterator[Any]) -> None:
+    while True:
+        next(lines)

@@ -18,7 +18,8 @@ from plugin.adapters.pools import Pools
 from plugin.credentials import read_credentials
 from plugin.errors import BadCredentials, BadParameters, BadPlan, NoAgentSucceeded, UnknownAgent, in_words
 from plugin.parameters import read_parameters
-from plugin.service import LOCAL_MODE, Caller, orchestrate, run_request
+from plugin.requesting import LOCAL_MODE
+from plugin.service import Caller, orchestrate, run_request
 from plugin.tools.orchestrator import OrchestratorTool
 from tests.plugin.web import Asked, Told, Web
 
@@ -79,6 +80,22 @@ def test_with_a_sidecar_nothing_is_said_of_local_mode() -> None:
     assert request({"sidecar_url": "http://s", "sidecar_token": "t"}, agents="tech").warnings == ()
 
 
+@pytest.mark.parametrize("task", ["start.query", "1711000000000.text", "sys.query"])
+def test_a_task_that_lost_its_braces_is_warned_of(task: str) -> None:
+    """It may be meant, so it is no fault; the agents get the words as they are."""
+    made = request(agents="tech", task=task)
+
+    assert made.task == task
+    (warning, _) = made.warnings
+    assert warning.startswith(f"All there is to work on is '{task}'")
+    assert "by typing /" in warning
+
+
+def test_a_task_with_more_in_it_than_a_name_is_not() -> None:
+    """A sentence that names a variable is a sentence."""
+    assert request(agents="tech", task="Explain start.query").warnings == (LOCAL_MODE,)
+
+
 def test_parameters_and_plans_lower_limits_and_never_raise_them() -> None:
     """The lowest of tool, plan and operator counts; what was lowered by the operator or by Dify is said."""
     plan = {"limits": {"max_parallel": 6, "max_tokens": 900}, "steps": [{"id": "a", "agent": "tech"}]}
@@ -94,6 +111,33 @@ def test_parameters_and_plans_lower_limits_and_never_raise_them() -> None:
         "max_parallel was lowered from 6 to 5, the ceiling in the plugin's credentials.",
         "timeout was lowered from 900 to 540, a tool call's time in Dify.",
         "max_calls was lowered from 99 to 10, the ceiling in the plugin's credentials.",
+    )
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"agents": "market, tech, writer"},
+        {"agents": "market, tech", "synthesizer": "writer"},
+        {
+            "plan": {
+                "agents": {"market": {}, "tech": {}, "spare": {"app": "writer"}},
+                "steps": [{"id": "a", "agent": "tech"}],
+            }
+        },
+        {"plan": {"steps": [{"id": name, "agent": name} for name in ("market", "tech", "writer")]}},
+        {"plan": {"steps": [{"id": "a", "agent": "tech", "fallback": "market"}]}, "agents": "writer"},
+        {"pattern": "hierarchical", "agents": "market, tech, writer"},
+    ],
+)
+def test_a_plan_may_name_as_many_agents_as_the_operator_allows(named: dict[str, Any]) -> None:
+    """Declared ones, synthesizers and backups count; nothing is called when they are too many."""
+    assert len(request({"max_agents": "3"}, **named).plan.agents) == 3
+    with pytest.raises(BadPlan) as refused:
+        request({"max_agents": "2"}, **named)
+
+    assert str(refused.value) == (
+        "agents: 3 agents are named, and at most 2 may be. Name fewer, or raise Agents per run in the plugin's credentials."
     )
 
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ensemble.contract import endpoints
+from ensemble.contract.openapi import OPENAPI_PATH, openapi
 from ensemble.contract.problems import Problem
 from ensemble.contract.state import StateEntry
 from sidecar.runs.service import Runs
@@ -194,5 +195,16 @@ def test_about_tells_versions_store_and_durability(ask: Ask) -> None:
 
 
 def test_no_path_is_served_that_the_contract_does_not_name(app: Flask) -> None:
-    """The table is the whole of it."""
-    assert {each.name for each in endpoints.ALL} == {rule.endpoint for rule in app.url_map.iter_rules()}
+    """The table is the whole of it, but for what is said about the table."""
+    named = {each.name for each in endpoints.ALL}
+
+    assert {rule.endpoint for rule in app.url_map.iter_rules()} == {*named, "openapi"}
+
+
+def test_whoever_can_reach_it_may_read_what_can_be_asked(client: FlaskClient) -> None:
+    """Without a token, whole, and as JSON; it names every path that is served."""
+    said = client.get(OPENAPI_PATH)
+
+    assert (said.status_code, said.mimetype) == (200, "application/json")
+    assert said.json == openapi()
+    assert client.post(OPENAPI_PATH).status_code == 401

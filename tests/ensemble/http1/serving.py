@@ -12,7 +12,7 @@ from functools import cache
 import pytest
 import trustme
 
-from ensemble.http1.streams import trust
+from ensemble.http1.trust import trust
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 FINE = HEAD + b"Content-Length: 4\r\n\r\nfine"
@@ -67,10 +67,10 @@ def saying(*answers: bytes) -> Play:
     return play
 
 
-def secured(play: Play) -> Play:
-    """Do the same over TLS, as 127.0.0.1, by a certificate that only :func:`trusted` believes."""
+def secured(play: Play, name: str = "127.0.0.1") -> Play:
+    """Do the same over TLS, as *name*, by a certificate that only those believe who trust :func:`certificates`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _authority().issue_cert("127.0.0.1").configure_cert(context)
+    _authority().issue_cert(name).configure_cert(context)
 
     def secure(client: socket.socket) -> None:
         with context.wrap_socket(client, server_side=True) as sock:
@@ -82,6 +82,11 @@ def secured(play: Play) -> Play:
 def https(url: str) -> str:
     """Return the same address, spoken to over TLS."""
     return url.replace("http:", "https:")
+
+
+def certificates() -> str:
+    """Return the PEM text of those who made the certificates of :func:`secured`."""
+    return _authority().cert_pem.bytes().decode()
 
 
 @contextmanager

@@ -253,7 +253,8 @@ ONE = {"id": "a", "agent": "market"}
         ({"steps": {"a": 1}}, [("steps", "It is no list.")]),
         ({"steps": [{}]}, [("steps[0].id", "The step has no id.")]),
         ({"steps": [ONE, {"id": "A", "agent": "tech"}]}, [("steps[1].id", "The id 'A' is taken by steps[0].")]),
-        ({"steps": [{"id": "start", "agent": "tech"}]}, [("steps[0].id", "'start' means the run's own.")]),
+        ({"steps": [{"id": "start", "agent": "tech"}]}, [("steps[0].id", "'start' is reserved for the run's inputs.")]),
+        ({"steps": [{"id": "Task", "agent": "tech"}]}, [("steps[0].id", "'Task' is reserved for the run's task.")]),
         ({"steps": [{"id": "a/b", "agent": "tech"}]}, [("steps[0].id", "'a/b' is no name.")]),
         ({"steps": [{"id": "①", "agent": "tech"}]}, [("steps[0].id", "'①' is no name.")]),  # the ledger would refuse it
         ({"steps": [{**ONE, "depends_on": ["b"]}]}, [("steps[0].depends_on[0]", "There is no step 'b'.")]),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ensemble.contract.outcomes import StepStatus
 from ensemble.contract.results import StepResult
 from ensemble.plan.rendering import Scope, UnknownOutput, as_text, render
-from ensemble.plan.templates import BareWords, BrokenTemplate, Reference, Template, parse
+from ensemble.plan.templates import BareWords, BrokenTemplate, Reference, Template, lost_braces, parse
 
 
 def done(text: str = "", **data: Any) -> StepResult:
@@ -143,3 +143,21 @@ def test_escaped_braces_are_themselves(text: str) -> None:
     plain = text.replace("{", "").replace("}", "").replace("\\", "")
 
     assert parse("\\{{" + plain + "}}") == "{{" + plain + "}}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["start.query", "1711000000000.text", "sys.query", " start.query\n", "conversation.memory", "a.b.c", "llm.text"],
+)
+def test_a_text_that_is_a_name_without_its_braces_is_seen(text: str) -> None:
+    """It is what the platform leaves of a reference to a variable it does not know."""
+    assert lost_braces(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "query", "start.query, please", "Use start.query", "1.5", "3.14.2", "e.g.", "a@b.com", "{{ start.query }}",
+     "{{#start.query#}}", "https://a.example", "start.query other.text", "市.text", "a..b"],
+)  # fmt: skip
+def test_every_other_text_is_a_text(text: str) -> None:
+    assert not lost_braces(text)

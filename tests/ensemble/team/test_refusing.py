@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -122,3 +123,18 @@ def test_a_sidecar_that_can_t_be_is_refused(url: str, token: str) -> None:
 
 def test_neither_key_nor_token_is_shown() -> None:
     assert "secret" not in repr(dify("http://d/v1", "app-secret")) + repr(Sidecar("http://s:1", "secret"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"certificates": "trust me"}, "certificates holds no certificate. Pass the PEM text"),
+        ({"proxy": "https://u:s3cret@proxy.example"}, "proxy does not begin with http://. Write it like"),
+        ({"proxy": "http://u:s3cret@"}, "proxy is not an address."),
+    ],
+)
+def test_a_way_that_is_none_is_refused_in_words(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)) as refused:
+        Team({"a": says("x")}, **options)
+
+    assert "s3cret" not in str(refused.value)
