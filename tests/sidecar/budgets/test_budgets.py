@@ -21,9 +21,10 @@ from ensemble.contract.budgets import (
     ReservationSettled,
     ReserveOutcome,
 )
-from ensemble.contract.exchange import AdmissionAsk, Decision, Exchange, OpenRun, PlannedStep, Settlement
-from ensemble.contract.outcomes import Outcome
+from ensemble.contract.exchange import AdmissionAsk, CloseRun, Decision, Exchange, OpenRun, PlannedStep, Settlement
+from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.results import Usage
+from ensemble.contract.runs import RunParams
 from ensemble.rules.addresses import budget_hash
 from ensemble.rules.reserving import settle
 from ensemble.rules.snapshot import Changes, Snapshot
@@ -229,6 +230,25 @@ def test_an_attempt_told_late_brings_back_no_forgotten_budget(
     told = Exchange(run_id=f"{1:032x}", owner=f"{101:032x}", epoch=1, late=(wish(5),))
 
     assert runs.exchange(tenant, told).run.epoch == 1
+    assert not redis.exists(key_of(tenant))
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["a run on record", "a run that began without the sidecar"])
+def test_a_run_is_handed_in_though_its_budget_was_forgotten_meanwhile(
+    budgets: Budgets, store: Store, redis: Any, tenant: str, *, known: bool
+) -> None:
+    """It is over; what it gave must not be lost for want of something to charge it to."""
+    runs, close = Runs(store), CloseRun(status=RunStatus.SUCCEEDED, answer="done")
+    define(budgets, tenant, tokens=1_000)
+    if known:
+        runs.exchange(tenant, engine(1, budgets=("workspace",)))
+    forget(budgets, tenant)
+    news = Settlement(ticket=wish(5).ticket, step="one", outcome=Outcome.SUCCEEDED, usage=Usage(tokens=70), took_ms=5)
+
+    runs.exchange(tenant, engine(1, budgets=("workspace",), late=(wish(5),), settle=(news,), close=close))
+
+    told = runs.get(tenant, RunParams(run_id=f"{1:032x}"))
+    assert (told.status, told.budget.tokens_committed) == (RunStatus.SUCCEEDED, 70)
     assert not redis.exists(key_of(tenant))
 
 
