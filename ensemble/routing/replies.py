@@ -178,6 +178,7 @@ def _object(piece: str) -> Mapping[str, Any] | None:
         return None  # As Python reads it, the last of two fields would win; and it has escapes of its own.
     try:
         value = ast.literal_eval(piece)
+        repr(value)  # a whole number in hexadecimal may be too long to be written
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
     return value if isinstance(value, Mapping) else None
