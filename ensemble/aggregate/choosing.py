@@ -96,6 +96,6 @@ def _folded(name: str) -> str:
 def _number(value: Any) -> float | None:
     try:
         number = float(value) if not isinstance(value, bool) else -1.0
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if 0 <= number <= 1 else None

@@ -112,7 +112,7 @@ def _result(entry: Mapping[str, Any], number: int) -> Result:
 def _confidence(value: Any) -> float | None:
     try:
         number = float(value) if not isinstance(value, bool) else -1.0
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if 0 <= number <= 1 else None
 

@@ -112,7 +112,9 @@ class AdmissionAsk(Ask):
     identity: Identity
     attempt: int = Field(default=1, ge=1, description="1 is the first try.")
     timeout_ms: int = Field(ge=1, le=86_400_000)
-    max_tokens: int | None = Field(default=None, ge=1, description="What the attempt is declared to use at most.")
+    max_tokens: int | None = Field(
+        default=None, ge=1, le=10**12, description="What the attempt is declared to use at most."
+    )
     again: bool = Field(
         default=False,
         description="The step has a result from an earlier owner that does not count: what it is given has changed.",

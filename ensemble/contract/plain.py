@@ -7,23 +7,28 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["plain", "read_json"]
+__all__ = ["plain", "read_json", "too_long"]
 
 _DEEPEST = 64
 """How deep lists and maps may stand in each other; the readers of Dify and its daemon have limits, too."""
+
+_MOST_BITS = 14_000
+"""Of a whole number: what Python still writes in decimal digits, 4,300 of them."""
 
 
 def plain(value: Any, depth: int = 0) -> Any:
     """Return *value* as plain JSON that can be written.
 
     Half of a character (a lone surrogate, which JSON can spell but UTF-8 can't) becomes ``?``, a number that is none
-    becomes null, what no JSON knows becomes its text.
+    or has thousands of digits (which hexadecimal spells) becomes null, what no JSON knows becomes its text.
     """
     match value:
         case str():
             return value.encode("utf-8", "replace").decode()
-        case bool() | int() | None:
+        case bool() | None:
             return value
+        case int():
+            return None if too_long(value) else value
         case float():
             return value if math.isfinite(value) else None
         case Mapping() if depth < _DEEPEST:
@@ -32,6 +37,11 @@ def plain(value: Any, depth: int = 0) -> Any:
             return [plain(each, depth + 1) for each in value]
         case _:
             return plain(str(value))
+
+
+def too_long(number: int) -> bool:
+    """Return whether *number* has more digits than can be written."""
+    return number.bit_length() > _MOST_BITS
 
 
 def read_json(text: str, *, strict: bool = True) -> Any:

@@ -88,7 +88,7 @@ class Teller:
                 ),
                 (settled, few - settled),
             )
-            if answer.run.role is not Role.OWNER or answer.run.cancelled:
+            if answer.run.role is not Role.OWNER or (answer.run.cancelled and close is None):
                 return answer
         return self._send(
             Exchange(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ensemble.contract.plain import too_long
 from ensemble.contract.problems import Fault
 from ensemble.plan.faults import PlanError
 
@@ -35,7 +36,8 @@ def bounded(data: Any, name: str) -> Any:
     """Return a copy of *data* with lists for sequences and texts for keys; other objects stay as they are.
 
     Raises:
-        PlanError: it is deeper than :data:`MAX_DEPTH`, holds more than :data:`MAX_VALUES` values or broken text.
+        PlanError: it is deeper than :data:`MAX_DEPTH`, holds more than :data:`MAX_VALUES` values, broken text, or a
+            number too long to be written.
 
     """
     left = MAX_VALUES
@@ -47,6 +49,8 @@ def bounded(data: Any, name: str) -> Any:
             raise too_many(name)
         if isinstance(value, str) and not encodable(value):
             raise half_a_character(name)
+        if isinstance(value, int) and too_long(value):
+            raise unreadable(name, "It holds a number of thousands of digits.", "Write it as a text.")
         if not isinstance(value, Mapping | list | tuple):
             return value
         if depth >= MAX_DEPTH:

@@ -110,7 +110,9 @@ def group_references(group: Group) -> tuple[Reference, ...]:
         case Nested(plan=plan):
             own = frozenset(plan.by_id)
             said = [*references(plan.output)]
-        case _:
+        case Managed(settings=settings):
+            return references(settings.query)
+        case Vote():
             pass
     return (*(each for each in said if each.head not in own), *_leading_out(group, own))
 

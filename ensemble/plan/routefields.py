@@ -157,7 +157,7 @@ def _share(fields: Fields, name: str, default: float, faults: Faults) -> float:
         return default
     try:
         number = float(value) if not isinstance(value, bool) else -1.0
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = -1.0
     if 0 <= number <= 1:
         return number

@@ -35,12 +35,12 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
         return _turned_away(
             work, ask, verdict.decision, Why.BUDGET, detail=verdict.detail, retry_after_ms=retry_after_ms
         )
-    standing, asker = work.places.ask(ask, work.run_id, len(work.run.open))
+    standing, asker = work.places.ask(ask, work.run_id, len(work.open))
     if asker is not None and not standing.admitted:
         work.places.wait(asker)
         return _wait(ask, standing)
     policy = work.breakers.policy(ask.identity, ask.breaker, defaults.breaker)
-    before, dead_runs = work.breakers.without_the_dead(ask.identity, policy, (work.run_id, work.run))
+    before, dead_runs = work.breakers.without_the_dead(ask.identity, policy, (work.run_id, work.open))
     after_breaker, answer = breaker.admit(before, policy, work.now_ms, ask.ticket, work.run_id)
     if answer.decision is not Decision.ADMITTED:
         detail = refusal(ask.agent, before, answer)
@@ -135,6 +135,6 @@ def _admitted(work: Working, ask: AdmissionAsk, shares: tuple[Share, ...]) -> Ad
 
 
 def _record(work: Working, attempt: Attempt) -> None:
-    run, ask = work.run, attempt.ask
-    work.run = run.model_copy(update={"open": {**run.open, ask.ticket: ask.step}, "admitted": attempt.number})
+    work.run = work.run.model_copy(update={"admitted": attempt.number})
+    work.enter(attempt.ask.ticket, attempt.ask.step)
     work.put_attempt(attempt)

@@ -118,7 +118,7 @@ def decide(ask: Exchange, snapshot: Snapshot, defaults: Defaults) -> tuple[Excha
         kept=kept,
         kept_epochs=work.epochs_of(kept) if kept else (),
         uncertain=uncertain,
-        lost=_lost(ask, work.run) if owner else (),
+        lost=_lost(ask, work) if owner else (),
         stored=stored_answer(work) if standing is Standing.LATE else None,
     )
     return answer, draft.changes()
@@ -147,7 +147,7 @@ def _head(work: Working, standing: Standing, *, tell_trace: bool) -> RunHead:
     )
 
 
-def _lost(ask: Exchange, run: Run) -> tuple[str, ...]:
+def _lost(ask: Exchange, work: Working) -> tuple[str, ...]:
     """Return the tickets the asker believes to hold, does not settle right now, and does not hold."""
     settled = {news.ticket for news in ask.settle}
-    return tuple(ticket for ticket in ask.holding if ticket not in run.open and ticket not in settled)
+    return tuple(ticket for ticket in ask.holding if ticket not in work.open and ticket not in settled)

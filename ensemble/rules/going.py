@@ -55,7 +55,7 @@ def found_out(work: Working, attempt: Attempt) -> Attempt:
     identity = attempt.ask.identity
     learn(work, identity, attempt.remote)
     app = into(work, identity)
-    if app is None or attempt.into is not None or attempt.ask.ticket not in work.run.open:
+    if app is None or attempt.into is not None or attempt.ask.ticket not in work.open:
         return attempt
     enter(work, attempt.ask, app, attempt.admitted_ms)
     return attempt.model_copy(update={"into": app})

@@ -29,7 +29,8 @@ def open_run(draft: Draft, ask: Exchange, opening: OpenRun, defaults: Defaults) 
             opened in is over.
 
     """
-    _know_budgets(draft, opening)
+    if not ask.late and ask.close is None:
+        _know_budgets(draft, opening)
     index = run_key_at(opening.run_key, opening.fingerprint)
     found = draft.text(index)
     run_id, run = (ask.run_id, None) if found is None else (found, _run(draft, found))
@@ -66,7 +67,7 @@ def _run(draft: Draft, run_id: str) -> Run | None:
 
 
 def _know_budgets(draft: Draft, opening: OpenRun) -> None:
-    """Raise Conflict for a named budget that nobody defined."""
+    """Raise Conflict for a named budget that nobody defined. Not for a run told of late: it has done its work by then."""
     purse = Purse(draft)
     purse.require(opening.budgets)
     for number, name in enumerate(opening.budgets):

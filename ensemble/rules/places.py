@@ -7,13 +7,14 @@ and in all. Waiting writes the line, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pydantic import TypeAdapter
 
 from ensemble.contract.exchange import AdmissionAsk
 from ensemble.contract.slots import SlotLimits, SlotsView, SlotUse
 from ensemble.rules.addresses import SLOTS
-from ensemble.rules.slots import GONE_MS, Standing, Waiter, line, stand
+from ensemble.rules.slots import GONE_MS, Standing, Waiter, comes_after, line, stand
 from ensemble.rules.snapshot import EVERY, Address, Changes, Draft, Snapshot
 
 __all__ = ["SLOTS_WANTED", "Places", "set_limits", "slots_view"]
@@ -36,6 +37,8 @@ class Places:
         self._draft = draft
         self._waiting: dict[str, Waiter] | None = None
         self._changed = False
+        self._must_wait: dict[frozenset[tuple[str, int]], tuple[Waiter, Standing]] = {}
+        """By scopes, the foremost of those told to wait in this decision: who comes after it need not be judged."""
 
     def ask(self, ask: AdmissionAsk, run_id: str, held: int) -> tuple[Standing, Waiter | None]:
         """Return whether a call gets a slot now, and what it asks for; None of a call that needs none."""
@@ -53,9 +56,25 @@ class Places:
             seen_ms=now_ms,
             held=held,
         )
+        return self._stand(asker), asker
+
+    def _stand(self, asker: Waiter) -> Standing:
+        """Judge *asker*. All asks of one decision are one run's, so whoever is not older than one that waits waits, too.
+
+        A thousand asks at once would else look through a line of a thousand each.
+        """
+        waiting, scopes = self._line(), frozenset(asker.scopes.items())
+        foremost = self._must_wait.get(scopes)
+        if foremost is not None and comes_after(asker, foremost[0]):
+            standing = replace(foremost[1], before=foremost[1].before + 1)
+            self._must_wait[scopes] = foremost[0], standing
+            return standing
         names = {scope for waiter in (*waiting.values(), asker) for scope in waiter.scopes}
         used = {scope: self._draft.counter(Address(SLOTS, scope)) for scope in names}
-        return stand(waiting.values(), used, asker, now_ms), asker
+        standing = stand(waiting.values(), used, asker, self._draft.now_ms)
+        if not standing.admitted:
+            self._must_wait[scopes] = asker, standing
+        return standing
 
     def wait(self, asker: Waiter) -> None:
         """Keep a place in the line; a place that was refreshed lately is left as it is, so that waiters seldom write."""
@@ -68,6 +87,7 @@ class Places:
         """Give up a place in the line, if there is one."""
         if self._draft.snapshot.has(SLOTS_WANTED[0]) and self._line().pop(ticket, None) is not None:
             self._changed = True
+            self._must_wait.clear()
 
     def take(self, asker: Waiter) -> tuple[str, ...]:
         """Take a slot in each scope; the commit fails if others have taken the last one meanwhile."""
@@ -87,6 +107,7 @@ class Places:
         """Give a slot back in each scope."""
         for scope in scopes:
             self._draft.add(Address(SLOTS, scope), -1)
+            self._must_wait.clear()
 
     def finish(self) -> None:
         """Write the line if it has changed."""

@@ -87,19 +87,20 @@ class Purse:
     def reserve(self, name: str, reserved: Amounts, *, bounded: bool) -> Share:
         """Set *reserved* apart; *bounded*: the commit fails if it does not fit any more."""
         found = self._named(name)
-        self._reserve(name, reserved, 1)
+        share = Share(name=name, reserved=reserved, born=None if found is None else found.born)
+        self._weigh(share, 1)
         if found is not None and bounded:
             ring = self._ring(name, found)
             ring.turn(self._draft, slot_at(found.definition.window, self._draft.now_ms), found.life)
             for dimension, limit in limits_in_units(found.definition.limits):
                 spent = ring.addresses(dimension)
                 self._draft.bound((*spent, Address(budget_hash(name), f"reserved.{dimension}")), limit)
-        return Share(name=name, reserved=reserved)
+        return share
 
     def book(self, share: Share, booking: Booking) -> Share:
         """Give a reservation back, or take back what was booked for it before, and book what it was really."""
         share = self.revive(share) if share.booking is not None else share
-        self._reserve(share.name, share.reserved, -1)
+        self._weigh(share, -1)
         found = self._named(share.name)
         if found is None:
             return share.model_copy(update={"booking": booking})
@@ -111,7 +112,7 @@ class Purse:
     def revive(self, share: Share) -> Share:
         """Take back what was booked, where its window is still the present one, and set the same apart again."""
         found, booking = self._named(share.name), share.booking
-        self._reserve(share.name, share.reserved, 1)
+        self._weigh(share, 1)
         if found is not None and booking is not None and share.slot is not None and share.life == found.life:
             ring = self._ring(share.name, found)
             newest = ring.turn(self._draft, slot_at(found.definition.window, self._draft.now_ms), found.life)
@@ -143,10 +144,18 @@ class Purse:
     def _ring(self, name: str, found: NamedBudget) -> Ring:
         return Ring(budget_hash(name), slots_of(found.definition.window), SPENT)
 
-    def _reserve(self, name: str, reserved: Amounts, sign: int) -> None:
+    def _weigh(self, share: Share, sign: int) -> None:
+        """Set a share apart, or give it back; nothing of a budget that was forgotten since, and maybe defined anew.
+
+        The commit fails if that happens meanwhile: a counter must neither bring back a forgotten budget nor bend a new one.
+        """
+        found = self._named(share.name)
+        if found is None or found.born != share.born:
+            return
+        self._draft.check(budget_definition_at(share.name))
         for dimension in DIMENSIONS:
-            address = Address(budget_hash(name), f"reserved.{dimension}")
-            self._draft.add(address, sign * int(getattr(reserved, dimension)))
+            address = Address(budget_hash(share.name), f"reserved.{dimension}")
+            self._draft.add(address, sign * int(getattr(share.reserved, dimension)))
 
     def _commit(self, ring: Ring, slot: int, booking: Booking, sign: int) -> None:
         for dimension in DIMENSIONS:

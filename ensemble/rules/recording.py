@@ -29,13 +29,13 @@ def record_late(work: Working, asks: Iterable[AdmissionAsk]) -> None:
         if ask.again:
             work.forget_step(ask.step)
         reserved, shares, charges = paying.reserve_late(work, ask)
-        run = work.run
-        work.run = run.model_copy(update={"open": {**run.open, ask.ticket: ask.step}, "admitted": run.admitted + 1})
+        work.run = work.run.model_copy(update={"admitted": work.run.admitted + 1})
+        work.enter(ask.ticket, ask.step)
         work.put_attempt(
             Attempt(
                 ask=ask,
                 number=work.run.admitted,
-                epoch=run.epoch,
+                epoch=work.run.epoch,
                 generation=NO_GENERATION,
                 reserved=reserved,
                 shares=shares,
@@ -51,7 +51,7 @@ def take_up_again(work: Working, tickets: Iterable[str]) -> None:
 
     What was booked for them is taken back, and the same is reserved again, over the limits if need be.
     """
-    lost = tuple(ticket for ticket in tickets if ticket not in work.run.open)
+    lost = tuple(ticket for ticket in tickets if ticket not in work.open)
     work.draft.snapshot.require(attempt_at(work.run_id, ticket) for ticket in lost)
     for ticket in lost:
         attempt = work.attempt(ticket)
@@ -60,7 +60,7 @@ def take_up_again(work: Working, tickets: Iterable[str]) -> None:
         if attempt.epoch != work.run.epoch:
             continue
         work.put_attempt(attempt.model_copy(update={**paying.revive(work, attempt), "settled_ms": None}))
-        work.run = work.run.model_copy(update={"open": {**work.run.open, ticket: attempt.ask.step}})
+        work.enter(ticket, attempt.ask.step)
 
 
 def note_reached(work: Working, reached: Iterable[Reached]) -> None:

@@ -180,6 +180,7 @@ class Share(_Record):
     booking: Booking | None = Field(default=None, description="None as long as the reservation stands.")
     slot: int | None = Field(default=None, description="Where in the budget's window it was booked.")
     life: int = Field(default=0, description="The window's, when it was booked.")
+    born: int | None = Field(default=0, description="The budget's, when this was set apart; None: there was none.")
 
 
 class Charge(_Record):
@@ -195,6 +196,7 @@ class NamedBudget(_Record):
 
     definition: BudgetDefinition
     life: int = Field(description="When its window was defined; another window forgets what was spent in it.")
+    born: int = Field(default=0, description="When it was defined first, since it was forgotten last.")
 
 
 class Reserved(_Record):

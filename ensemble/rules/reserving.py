@@ -23,7 +23,7 @@ from ensemble.rules.problems import Conflict, UnknownBudget, UnknownCall
 from ensemble.rules.purse import Purse
 from ensemble.rules.records import Amounts, NamedBudget, Reserved
 from ensemble.rules.registry import Registry
-from ensemble.rules.snapshot import EVERY, Address, Changes, Draft, Snapshot
+from ensemble.rules.snapshot import AT_ONCE, EVERY, Address, Changes, Draft, Snapshot
 
 __all__ = ["budget_state", "define", "forget", "lapse", "reserve", "reserving_wants", "settle"]
 
@@ -53,8 +53,11 @@ def define(name: str, definition: BudgetDefinition, snapshot: Snapshot) -> tuple
     text = draft.text(budget_definition_at(name))
     before = None if text is None else NamedBudget.model_validate_json(text)
     same = before is not None and _terms(before.definition) == _terms(definition)
-    life = before.life if before is not None and same else draft.now_ms
-    after = NamedBudget(definition=definition, life=life)
+    if before is None:
+        after = NamedBudget(definition=definition, life=draft.now_ms, born=draft.now_ms)
+    else:
+        life = before.life if same else max(draft.now_ms, before.life + 1)
+        after = before.model_copy(update={"definition": definition, "life": life})
     draft.put(budget_definition_at(name), after.model_dump_json())
     draft.expire(budget_hash(name), 0)
     draft.rank(BUDGETS, name, draft.now_ms)
@@ -64,7 +67,9 @@ def define(name: str, definition: BudgetDefinition, snapshot: Snapshot) -> tuple
 
 
 def forget(name: str, snapshot: Snapshot) -> tuple[BudgetState, Changes]:
-    """Forget a named budget and what was spent; return it as it stood.
+    """Forget a named budget, what was spent and what is reserved; return it as it stood.
+
+    At once: one that is defined anew under its name must find nothing of it.
 
     Raises:
         NotRead: as any look at the records.
@@ -76,7 +81,7 @@ def forget(name: str, snapshot: Snapshot) -> tuple[BudgetState, Changes]:
     if state is None:
         raise UnknownBudget(name)
     draft.put(budget_definition_at(name), None)
-    draft.expire(budget_hash(name), 1)
+    draft.expire(budget_hash(name), AT_ONCE)
     draft.rank(BUDGETS, name, None)
     return state, draft.changes()
 

@@ -58,9 +58,7 @@ def settle(work: Working, news: Settlement, where: str, defaults: Defaults, *, l
             }
         )
     )
-    if news.ticket in work.run.open:
-        left = {ticket: step for ticket, step in work.run.open.items() if ticket != news.ticket}
-        work.run = work.run.model_copy(update={"open": left})
+    work.leave(news.ticket)
 
 
 def _countable(news: Settlement) -> Settlement:
@@ -78,8 +76,7 @@ def _countable(news: Settlement) -> Settlement:
 def _take(work: Working, ticket: str, result: StepResult, *, late: bool) -> bool:
     """Make *result* the step's; a late one only where there is none yet and nobody works on it again."""
     if late:
-        others = (step for other, step in work.run.open.items() if other != ticket)
-        if work.step(result.step) is not None or result.step in others:
+        if work.step(result.step) is not None or work.others_at(result.step, ticket):
             return False
         work.draft.check(run_at(work.run_id))
     return work.put_step(result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pydantic import TypeAdapter
 
@@ -119,12 +119,13 @@ class Shelf:
         self.put(identity, rules.free(self.get(identity), tickets))
 
     def without_the_dead(
-        self, identity: str, policy: BreakerPolicy, own: tuple[str, Run] | None = None
+        self, identity: str, policy: BreakerPolicy, own: tuple[str, Mapping[str, str]] | None = None
     ) -> tuple[Breaker, tuple[Address, ...]]:
         """Return a full half-open breaker without the probes nobody waits for any more, and the runs looked at.
 
         A probe lives as long as its run holds its ticket open and, for another's run, as that run's lease lasts; the
-        probe of no run lives as long as it was asked to. *own*: the asker's run, which the store does not know better.
+        probe of no run lives as long as it was asked to. *own*: the asker's run and its tickets under way, which the
+        store does not know better.
         """
         before = self.get(identity)
         if len(before.probes) < policy.half_open_probes:
@@ -136,11 +137,11 @@ class Shelf:
         others = dict.fromkeys(run_at(before.probes[t]) for t in dead)
         return rules.free(before, dead), tuple(run for run in others if run in runs)
 
-    def _lives(self, ticket: str, holder: str, own: tuple[str, Run] | None) -> bool:
+    def _lives(self, ticket: str, holder: str, own: tuple[str, Mapping[str, str]] | None) -> bool:
         if len(holder) < RUN_ID_LENGTH:
             return self._draft.now_ms < int(holder)
         if own is not None and holder == own[0]:
-            return ticket in own[1].open
+            return ticket in own[1]
         text = self._draft.text(run_at(holder))
         if text is None:
             return False

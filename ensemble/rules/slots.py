@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["GONE_MS", "PRIORITY_MS", "ROUND_MS", "Standing", "Waiter", "line", "stand"]
+__all__ = ["GONE_MS", "PRIORITY_MS", "ROUND_MS", "Standing", "Waiter", "comes_after", "line", "stand"]
 
 PRIORITY_MS = 10_000
 """What one step of priority is worth: so much longer waited, milliseconds."""
@@ -73,6 +73,11 @@ def stand(waiters: Iterable[Waiter], used: Mapping[str, int], asker: Waiter, now
                 taken[scope] = taken.get(scope, 0) + 1
         before += bool(waiter.scopes.keys() & asker.scopes.keys())
     return Standing(admitted=False)
+
+
+def comes_after(waiter: Waiter, other: Waiter) -> bool:
+    """Return whether *waiter*, of the same run as *other* and with as many calls out, stands behind it in line."""
+    return _by_age(waiter) > _by_age(other)
 
 
 def _by_age(waiter: Waiter) -> tuple[int, str]:

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["EVERY", "Address", "Changes", "Draft", "Guard", "NotRead", "Snapshot"]
+__all__ = ["AT_ONCE", "EVERY", "Address", "Changes", "Draft", "Guard", "NotRead", "Snapshot"]
 
 EVERY = "*"
 """As the field of an address that is read: all fields of that hash."""
+AT_ONCE = -1
+"""As the time a key lives: it goes with the commit."""
 
 
 class Address(NamedTuple):
@@ -111,7 +113,7 @@ class Changes:
     index: Mapping[Address, int | None] = field(default_factory=dict)
     """Members of sorted sets and their score; None removes the member."""
     expiries: Mapping[str, int] = field(default_factory=dict)
-    """How many milliseconds a key lives from now; 0: for good."""
+    """How many milliseconds a key lives from now; 0: for good; :data:`AT_ONCE`: not at all."""
     checks: tuple[Address, ...] = ()
     """Documents not written whose version as read is checked all the same."""
 
@@ -174,7 +176,7 @@ class Draft:
         self._index[Address(key, member)] = score
 
     def expire(self, key: str, ms: int) -> None:
-        """Let *key* live *ms* milliseconds from now; 0: for good."""
+        """Let *key* live *ms* milliseconds from now; 0: for good; :data:`AT_ONCE`: not at all."""
         self._expiries[key] = ms
 
     def check(self, address: Address) -> None:

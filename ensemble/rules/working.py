@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from ensemble.contract.exchange import Uncertain
@@ -48,6 +49,28 @@ class Working:
         self.places = Places(draft)
         self.registry = Registry(draft)
         self._changed_attempts: set[str] = set()
+        self._open = dict(run.open)
+        self._at_work = Counter(self._open.values())
+
+    @property
+    def open(self) -> Mapping[str, str]:
+        """The tickets under way and the step of each; the run's own record of them is written by :meth:`finish`."""
+        return self._open
+
+    def enter(self, ticket: str, step: str) -> None:
+        """Take note that an attempt at *step* is under way. In place: one exchange may tell of 20,000."""
+        self._open[ticket] = step
+        self._at_work[step] += 1
+
+    def leave(self, ticket: str) -> None:
+        """Take note that an attempt is under way no more, if it was."""
+        step = self._open.pop(ticket, None)
+        if step is not None:
+            self._at_work[step] -= 1
+
+    def others_at(self, step: str, ticket: str) -> bool:
+        """Return whether an attempt other than *ticket* is at work on *step*."""
+        return self._at_work[step] > (self._open.get(ticket) == step)
 
     def attempt(self, ticket: str) -> Attempt | None:
         """Return the attempt of *ticket*, None if there is none."""
@@ -110,6 +133,8 @@ class Working:
 
     def finish(self, *, new: bool) -> None:
         """Write on the draft whatever has changed; *new*: the run itself was not on record before."""
+        if self._open != self.run.open:
+            self.run = self.run.model_copy(update={"open": self._open})
         if new or self.run != self._run:
             self._put_run()
         for ticket in self._changed_attempts:

@@ -11,7 +11,7 @@ ARGV      parts in this order, each begun by how many there are of it; k is the 
             rank    k member score         in a sorted set
             delete  k field version
             unrank  k member
-            expire  k milliseconds         from now; "0": for good
+            expire  k milliseconds         from now; "0": for good; below: gone at once
 
 Returns   1 written, 0 something no longer holds and nothing was written
 

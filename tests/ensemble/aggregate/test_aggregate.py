@@ -182,6 +182,18 @@ def test_a_judges_word_counts_only_if_it_names_a_result(said: str, name: str | N
     assert (verdict.name if verdict else None) == name
 
 
+@pytest.mark.parametrize("digits", [400, 4_000])
+def test_a_confidence_of_hundreds_of_digits_is_unknown(digits: int) -> None:
+    """JSON can spell it, no float can hold it."""
+    huge = "9" * digits
+
+    verdict = read_verdict(f'{{"choice": "tech", "confidence": {huge}}}', {}, ["tech"])
+    found, _ = read_results([{"text": "x", "confidence": int(huge)}])
+
+    assert verdict is not None
+    assert (verdict.confidence, found[0].confidence) == (None, None)
+
+
 @given(st.text(), st.dictionaries(st.sampled_from(["choice", "confidence", "reason"]), JSON))
 def test_no_reply_whatever_chooses_something_else(text: str, data: dict[str, Any]) -> None:
     verdict = read_verdict(text, data, ["one", "two"])

@@ -8,7 +8,7 @@ import pytest
 
 from ensemble.agents.port import Reply
 from ensemble.contract.outcomes import RunStatus
-from tests.ensemble.engine.kit import Played, Scripted, bad, good, play
+from tests.ensemble.engine.kit import Played, Scripted, bad, good, play, slow
 from tests.ensemble.engine.teams import answer, parts, subtasks
 
 
@@ -39,6 +39,15 @@ class TestManaged:
 
     def test_the_manager_may_answer_at_once(self) -> None:
         assert self.play([answer("easy")]).report.answer == "easy"
+
+    def test_it_is_asked_once_what_its_question_refers_to_is_there(self) -> None:
+        boss, a = Scripted("boss", [answer("easy")]), Scripted("a", [slow(0.1, good("facts"))])
+        managed = {"manage": {"manager": "boss", "agents": ["a"]}, "query": "What of {{ first.output }}?"}
+
+        played = play({"steps": [{"id": "first", "agent": "a"}, {"id": "g", **managed}]}, {"boss": boss, "a": a})
+
+        assert boss.calls[0].query.startswith("What of facts?")
+        assert played.report.warnings == ()
 
     def test_it_knows_whom_it_can_ask_and_what_for(self) -> None:
         self.play([answer("x")], plan={"agents": {"a": {"description": "knows\nmarkets"}, "b": None}})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ensemble.contract.caching import CacheView
-from ensemble.contract.exchange import Exchange, ExchangeAnswer
+from ensemble.contract.exchange import CloseRun, Exchange, ExchangeAnswer
 from ensemble.contract.outcomes import RunStatus, StepStatus
 from ensemble.contract.results import StepResult
 from ensemble.contract.runs import RunView
@@ -70,3 +70,30 @@ def test_many_long_groups_that_end_at_once_are_told_in_parts() -> None:
     assert scales.ended == [f"s{n}" for n in range(20)]
     assert (state.ended, len(scales.book.run(state.run_id).results)) == ([], 20)
     assert scales.heaviest < 32 * MIB
+
+
+class Cancelling(Scales):
+    """Its runs are cancelled from outside as soon as they are open."""
+
+    closed = False
+
+    def exchange(self, ask: Exchange) -> ExchangeAnswer:
+        """Say so in every answer."""
+        answer = super().exchange(ask)
+        self.closed = self.closed or ask.close is not None
+        return answer.model_copy(update={"run": answer.run.model_copy(update={"cancelled": ask.open is None})})
+
+
+def test_a_run_cancelled_while_its_end_is_told_in_parts_is_closed_all_the_same() -> None:
+    """Its engine is about to leave: whoever asks under its run_key would wait until its lease ends."""
+    ledger = Cancelling()
+    state = RunState(request({"steps": [{"id": f"s{n}", "for_each": [1], "agent": "a"} for n in range(20)]}, team("a")))
+    teller = Teller(state, ledger)
+    state.epoch = teller.open({}).run.epoch
+    for step in list(state.steps.values()):
+        state.finish(step, StepResult(step=step.step.id, agent="a", status=StepStatus.SUCCEEDED, text="x" * (3 * MIB)))
+
+    teller.exchange({}, CloseRun(status=RunStatus.SUCCEEDED, answer="done"))
+
+    assert ledger.closed
+    assert ledger.book.run(state.run_id).status is RunStatus.SUCCEEDED

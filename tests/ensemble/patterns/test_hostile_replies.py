@@ -30,6 +30,7 @@ def read(text: str) -> Given | Answered:
     ("{'answer': 'x', 'e': ..., 'b': b'\\xff', 's': {1, 2}, 'c': 1j}", "x"),
     ('{"answer": "x", "deep": ' + "[" * 500 + "]" * 500 + "}", "x"),
     ('{"answer": "x", "n": NaN, "i": 1e999}', "x"),
+    ("{'answer': 'x', 'n': 0x" + "f" * 5_000 + "}", "x"),
     ('Begin with { and go on. {"answer": "x"}', "x"),
     ('<think>{"answer": "no"}</think>{"answer": "x"}<think>', "x"),
 ])  # fmt: skip
@@ -50,6 +51,7 @@ def test_an_id_that_can_be_none_is_refused_in_words(name: str) -> None:
 
 @pytest.mark.parametrize("text", [
     "<think>" * 28_000, "{" * 200_000, "{" * 90_000 + "}" * 90_000, "{'a':" + "-" * 100_000 + "1}",
+    "{'answer': 0x" + "f" * 150_000 + "}",
     "{'a':" + "(" * 90_000 + ")" * 90_000 + "}", '{"a' * 60_000,
 ])  # fmt: skip
 def test_what_is_made_to_take_long_does_not(text: str) -> None:

@@ -83,6 +83,14 @@ def test_references_of_any_depth_are_dependencies_of_the_step_outside() -> None:
     assert nested.plan.by_id["x"].depends_on == ("y",)
 
 
+@pytest.mark.parametrize("around", [{}, {"for_each": [1]}, {"loop": {"max_rounds": 2, "critic": "market"}}])
+def test_what_a_manager_is_asked_waits_for_what_it_refers_to(around: dict[str, Any]) -> None:
+    managed = {"manage": {"manager": "market", "agents": ["tech"]}, "query": "about {{ a }}", **around}
+    plan = read({"id": "a", "agent": "market"}, {"id": "g", **managed}, {"id": "n", "steps": [{"id": "x", **managed}]})
+
+    assert [plan.by_id[name].depends_on for name in "gn"] == [("a",), ("a",)]
+
+
 def test_words_of_a_group_hide_steps_of_the_same_name() -> None:
     plan = read({"id": "item", "agent": "market"}, {"id": "g", "agent": "tech", "for_each": [1], "query": "{{ item }}"})
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.rules.exchange import Defaults, decide, wanted
-from ensemble.rules.snapshot import EVERY, Address, Changes, NotRead, Snapshot
+from ensemble.rules.snapshot import AT_ONCE, EVERY, Address, Changes, NotRead, Snapshot
 
 
 class StrictStore:
@@ -89,6 +89,10 @@ class StrictStore:
             self.hashes.get(address.key, {}).pop(address.field, None)
         for (key, field), delta in changes.increments.items():
             self.hashes.setdefault(key, {})[field] = str(self.counter(key, field) + delta)
+        for key in (key for key, ms in changes.expiries.items() if ms == AT_ONCE):
+            fields = self.hashes.pop(key, {})
+            for field in fields:
+                self.versions.pop(Address(key, field), None)
         for address, score in changes.index.items():
             if score is None:
                 self.index.pop(address, None)

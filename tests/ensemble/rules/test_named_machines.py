@@ -18,7 +18,7 @@ from ensemble.rules.addresses import breaker_at
 from ensemble.rules.guarding import admit_call, force, settle_call
 from ensemble.rules.periods import slot_at, slots_of
 from ensemble.rules.records import Breaker, Defaults
-from ensemble.rules.reserving import budget_state, define, lapse, reserve, settle
+from ensemble.rules.reserving import budget_state, define, forget, lapse, reserve, settle
 from ensemble.rules.snapshot import Address, Changes, Draft, Snapshot
 from ensemble.rules.window import ring_of
 from tests.ensemble.rules.store import StrictStore
@@ -157,47 +157,83 @@ class GuardedByTime(Guarded):
         return [each for each in self.calls if self.now_ms // 2_000 - each[0] // 2_000 < 10]
 
 
-class Named(Virtual):
-    """The model keeps one line per reservation and adds up those whose window is the present one."""
+NAMES = st.sampled_from(["b0", "b1", "b2", "b3"])
+WINDOWS = (
+    BudgetWindow(),
+    BudgetWindow(kind="rolling", seconds=100),
+    BudgetWindow(kind="day", timezone="Europe/Berlin"),
+    BudgetWindow(kind="month"),
+)
 
-    windows = (
-        BudgetWindow(),
-        BudgetWindow(kind="rolling", seconds=100),
-        BudgetWindow(kind="day", timezone="Europe/Berlin"),
-        BudgetWindow(kind="month"),
-    )
+
+class Named(Virtual):
+    """The model keeps one line per reservation and adds up those whose window is the present one.
+
+    Meanwhile budgets are narrowed, given another window, forgotten and defined anew.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.open: dict[str, tuple[tuple[str, ...], int, int]] = {}
-        self.lapsed: dict[str, tuple[tuple[str, ...], int, int]] = {}
-        self.spent: list[tuple[str, int, int]] = []
-        for number, window in enumerate(self.windows):
-            definition = BudgetDefinition(limits=Limits(tokens=1_000, calls=6), window=window)
-            self.apply(partial(define, f"b{number}", definition))
+        self.open: dict[str, tuple[dict[str, int], int, int]] = {}
+        """By ticket: the lives of the budgets it reserved in, how much, and until when."""
+        self.lapsed: dict[str, tuple[dict[str, int], dict[str, int], int, int]] = {}
+        """By ticket: as above, the windows it was booked in when it lapsed, how much, and when."""
+        self.spent: list[tuple[str, int, int, int]] = []
+        self.stand: dict[str, BudgetDefinition] = {}
+        self.born = dict.fromkeys(("b0", "b1", "b2", "b3"), 0)
+        """How often each was forgotten."""
+        self.windows = dict(self.born)
+        """How often what was spent of it was."""
+        for name, window in zip(self.born, WINDOWS, strict=True):
+            self.an_operator_defines(name, window, 1_000)
 
     @rule(ms=st.sampled_from([1, 4_999, 5_000, 60_000, 105_000, 3_600_000, 23 * 3_600_000, 8 * 24 * 3_600_000]))
     def time_passes(self, ms: int) -> None:
         self.now_ms += ms
 
-    @rule(
-        names=st.sets(st.sampled_from(["b0", "b1", "b2", "b3"]), min_size=1).map(sorted),
-        tokens=st.sampled_from([None, 0, 90, 400, 1_001]),
-    )
+    @rule(name=NAMES, window=st.sampled_from(WINDOWS), tokens=st.sampled_from([100, 1_000]))
+    def an_operator_defines(self, name: str, window: BudgetWindow, tokens: int) -> None:
+        if name in self.stand and self.stand[name].window != window:
+            self.windows[name] += 1
+        self.stand[name] = BudgetDefinition(limits=Limits(tokens=tokens, calls=6), window=window)
+        self.apply(partial(define, name, self.stand[name]))
+
+    @rule(chance=CHANCE, anew=st.booleans())
+    def an_operator_forgets(self, chance: Any, *, anew: bool) -> None:
+        """One in which something is reserved, if there is any; and maybe defines it anew."""
+        held = {name for lives, *_ in self.open.values() for name in lives}
+        names = sorted(self.stand.keys() & held) or sorted(self.stand)
+        if names:
+            name = chance.choice(names)
+            window = self.stand[name].window
+            self.apply(partial(forget, name))
+            self.now_ms += 1  # lives are told apart by milliseconds
+            del self.stand[name]
+            self.born[name] += 1
+            self.windows[name] += 1
+            if anew:
+                self.an_operator_defines(name, window, 1_000)
+
+    @rule(names=st.sets(NAMES, min_size=1).map(sorted), tokens=st.sampled_from([None, 0, 90, 400, 1_001]))
     def ask(self, names: list[str], tokens: int | None) -> None:
         ticket = self.ticket()
+        names = [name for name in names if name in self.stand] or sorted(self.stand)[:1]
+        if not names:
+            return
         ask = ReservationAsk(budgets=tuple(names), ticket=ticket, tokens=tokens, lease_s=600)
         before = {name: self.model(name) for name in names}
         told = [self.apply(partial(reserve, ask, ticket)) for _ in range(2)]
         assert told[0] == told[1] or not told[0].admitted
+        limits = {name: self.stand[name].limits.tokens or 0 for name in names}
         fits = all(
             spent_calls + calls + 1 <= 6
-            and (spent < 1_000 and spent + held < 1_000 if tokens is None else spent + held + tokens <= 1_000)
-            for spent, held, spent_calls, calls in before.values()
+            and (spent + held < limits[name] if tokens is None else spent + held + tokens <= limits[name])
+            for name, (spent, held, spent_calls, calls) in before.items()
         )
         assert told[0].admitted is fits
         if told[0].reserved is not None:
-            self.open[ticket] = (tuple(names), told[0].reserved.tokens, self.now_ms + 600_000)
+            lives = {name: self.born[name] for name in names}
+            self.open[ticket] = (lives, told[0].reserved.tokens, self.now_ms + 600_000)
 
     @rule(chance=CHANCE, tokens=st.sampled_from([None, 0, 80, 2_000]))
     def ends(self, chance: Any, tokens: int | None) -> None:
@@ -206,7 +242,7 @@ class Named(Virtual):
             names, held, _ = self.open.pop(ticket)
             for _ in range(2):
                 self.apply(partial(settle, ReservationNews(ticket=ticket, tokens=tokens)))
-            self.spend(names, held if tokens is None else tokens, 1)
+            self.spend(names, held if tokens is None else tokens)
 
     @rule()
     def the_sweep_comes(self) -> None:
@@ -215,43 +251,51 @@ class Named(Virtual):
             assert ended is (self.now_ms >= until_ms)
             if ended:
                 del self.open[ticket]
-                self.lapsed[ticket] = names, held, self.now_ms
-                self.spend(names, held, 1)
+                booked = {name: self.windows[name] for name in names if name in self.stand}
+                self.lapsed[ticket] = names, booked, held, self.now_ms
+                self.spend(names, held)
 
     @rule(chance=CHANCE)
     def late_news(self, chance: Any) -> None:
         if self.lapsed:
             ticket = chance.choice(sorted(self.lapsed))
-            names, held, at_ms = self.lapsed.pop(ticket)
+            names, booked, held, at_ms = self.lapsed.pop(ticket)
             self.apply(partial(settle, ReservationNews(ticket=ticket, tokens=7)))
-            self.spend(names, -held, -1, at_ms)
-            self.spend(names, 7, 1)
+            for name, window in booked.items():
+                self.spent += [(name, at_ms, -held, window), (f"{name} calls", at_ms, -1, window)]
+            self.spend(names, 7)
 
-    def spend(self, names: tuple[str, ...], tokens: int, calls: int, at_ms: int | None = None) -> None:
-        at_ms = self.now_ms if at_ms is None else at_ms
-        self.spent += [(name, at_ms, tokens) for name in names]
-        self.spent += [(f"{name} calls", at_ms, calls) for name in names]
+    def spend(self, names: Iterable[str], tokens: int) -> None:
+        for name in self.stand.keys() & set(names):
+            window = self.windows[name]
+            self.spent += [(name, self.now_ms, tokens, window), (f"{name} calls", self.now_ms, 1, window)]
 
     def model(self, name: str) -> tuple[int, int, int, int]:
         """Return what is spent and held: tokens, then calls."""
-        window = self.windows[int(name[1:])]
+        window = self.stand[name].window
         oldest = slot_at(window, self.now_ms) - slots_of(window)
         spent = [
-            sum(amount for who, at, amount in self.spent if who == kind and slot_at(window, at) > oldest)
+            sum(
+                amount
+                for who, at_ms, amount, life in self.spent
+                if who == kind and life == self.windows[name] and slot_at(window, at_ms) > oldest
+            )
             for kind in (name, f"{name} calls")
         ]
-        held = [held for names, held, _ in self.open.values() if name in names]
+        held = [held for lives, held, _ in self.open.values() if lives.get(name) == self.born[name]]
         return spent[0], sum(held), spent[1], len(held)
 
     @invariant()
     def it_adds_up(self) -> None:
-        """No drift and no leak, whatever windows did meanwhile."""
-        for number in range(len(self.windows)):
-            state = self.look(partial(budget_state, f"b{number}"))
-            assert state is not None
-            used = state.used
-            found = (used.tokens_committed, used.tokens_reserved, used.calls_committed, used.calls_reserved)
-            assert found == self.model(f"b{number}")
+        """No drift and no leak, whatever windows and operators did meanwhile."""
+        for name in self.born:
+            state = self.look(partial(budget_state, name))
+            assert (state is not None) is (name in self.stand)
+            if state is not None:
+                used = state.used
+                found = (used.tokens_committed, used.tokens_reserved, used.calls_committed, used.calls_reserved)
+                assert found == self.model(name)
+                assert min(found) >= 0
 
 
 QUICK = settings(max_examples=40, stateful_step_count=30, deadline=None)

@@ -18,11 +18,16 @@ from ensemble.contract.budgets import (
     Money,
     ReservationAsk,
     ReservationNews,
+    ReservationSettled,
     ReserveOutcome,
 )
-from ensemble.contract.exchange import AdmissionAsk, Decision, Exchange, OpenRun, PlannedStep, Settlement
-from ensemble.contract.outcomes import Outcome
+from ensemble.contract.exchange import AdmissionAsk, CloseRun, Decision, Exchange, OpenRun, PlannedStep, Settlement
+from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.results import Usage
+from ensemble.contract.runs import RunParams
+from ensemble.rules.addresses import budget_hash
+from ensemble.rules.reserving import settle
+from ensemble.rules.snapshot import Changes, Snapshot
 from sidecar.budgets.service import Budgets
 from sidecar.errors import Conflict
 from sidecar.runs.service import Runs
@@ -168,6 +173,83 @@ def test_another_window_or_currency_forgets_what_was_spent_and_another_limit_doe
     assert (used(budgets, tenant).tokens_committed, used(budgets, tenant).tokens_reserved) == (0, 50)
     budgets.settle(tenant, ReservationNews(ticket=held, tokens=60))
     assert (used(budgets, tenant).tokens_committed, used(budgets, tenant).tokens_reserved) == (60, 0)
+
+
+def forget(budgets: Budgets, tenant: str) -> None:
+    budgets.forget(tenant, BudgetParams(**ONE))
+
+
+def key_of(tenant: str) -> str:
+    return f"ens:{{{tenant}}}:{budget_hash('workspace')}"
+
+
+def test_a_forgotten_budget_leaves_nothing_and_what_was_reserved_in_it_weighs_on_none_of_its_name(
+    budgets: Budgets, redis: Any, tenant: str
+) -> None:
+    define(budgets, tenant, tokens=1_000)
+    before, after = [budgets.reserve(tenant, ReservationAsk(budgets=("workspace",), tokens=400)).ticket for _ in "12"]
+    forget(budgets, tenant)
+    budgets.settle(tenant, ReservationNews(ticket=before, tokens=300))
+    assert not redis.exists(key_of(tenant))
+
+    define(budgets, tenant, tokens=1_000)
+    budgets.settle(tenant, ReservationNews(ticket=after, tokens=300))
+
+    assert (used(budgets, tenant).tokens_committed, used(budgets, tenant).tokens_reserved) == (300, 0)
+    assert not budgets.reserve(tenant, ReservationAsk(budgets=("workspace",), tokens=701)).admitted
+
+
+def test_a_budget_that_is_defined_anew_while_a_settlement_is_decided_is_not_bent_by_it(
+    budgets: Budgets, store: Store, tenant: str
+) -> None:
+    define(budgets, tenant, tokens=1_000)
+    ticket = budgets.reserve(tenant, ReservationAsk(budgets=("workspace",), tokens=400)).ticket
+    tries = []
+
+    def settling(snapshot: Snapshot) -> tuple[ReservationSettled, Changes]:
+        decided = settle(ReservationNews(ticket=ticket, tokens=300), snapshot)
+        tries.append(decided)
+        if len(tries) == 1:
+            forget(budgets, tenant)
+            define(budgets, tenant, tokens=1_000)
+        return decided
+
+    store.decide(tenant, settling)
+
+    assert len(tries) == 2
+    assert (used(budgets, tenant).tokens_committed, used(budgets, tenant).tokens_reserved) == (300, 0)
+
+
+def test_an_attempt_told_late_brings_back_no_forgotten_budget(
+    budgets: Budgets, store: Store, redis: Any, tenant: str
+) -> None:
+    define(budgets, tenant, tokens=1_000)
+    runs = Runs(store)
+    runs.exchange(tenant, engine(1, budgets=("workspace",)))
+    forget(budgets, tenant)
+    told = Exchange(run_id=f"{1:032x}", owner=f"{101:032x}", epoch=1, late=(wish(5),))
+
+    assert runs.exchange(tenant, told).run.epoch == 1
+    assert not redis.exists(key_of(tenant))
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["a run on record", "a run that began without the sidecar"])
+def test_a_run_is_handed_in_though_its_budget_was_forgotten_meanwhile(
+    budgets: Budgets, store: Store, redis: Any, tenant: str, *, known: bool
+) -> None:
+    """It is over; what it gave must not be lost for want of something to charge it to."""
+    runs, close = Runs(store), CloseRun(status=RunStatus.SUCCEEDED, answer="done")
+    define(budgets, tenant, tokens=1_000)
+    if known:
+        runs.exchange(tenant, engine(1, budgets=("workspace",)))
+    forget(budgets, tenant)
+    news = Settlement(ticket=wish(5).ticket, step="one", outcome=Outcome.SUCCEEDED, usage=Usage(tokens=70), took_ms=5)
+
+    runs.exchange(tenant, engine(1, budgets=("workspace",), late=(wish(5),), settle=(news,), close=close))
+
+    told = runs.get(tenant, RunParams(run_id=f"{1:032x}"))
+    assert (told.status, told.budget.tokens_committed) == (RunStatus.SUCCEEDED, 70)
+    assert not redis.exists(key_of(tenant))
 
 
 IDENTITY = "app:market"

@@ -147,6 +147,16 @@ def test_a_ticket_with_another_body_is_a_conflict_that_names_it_and_writes_nothi
     assert before.budget == _run(ask, opening.run_id).budget
 
 
+def test_more_tokens_than_counters_hold_are_refused_before_anything_is_written(ask: Ask) -> None:
+    """The counters would fail in the middle of a commit, and leave an attempt on record that nothing is reserved for."""
+    opening = _opening("key", admit=(_wish(_new_id()).model_copy(update={"max_tokens": 10**19}),))
+
+    answer = ask("POST", "/v1/exchange", opening.model_dump_json())
+
+    assert (answer.status_code, answer.json["errors"][0]["field"]) == (422, "admit.0.max_tokens")
+    assert ask("GET", f"/v1/runs/{opening.run_id}").status_code == 404
+
+
 def test_an_exchange_with_a_run_nobody_opened_is_not_found(ask: Ask) -> None:
     """404, with what to do."""
     said = ask("POST", "/v1/exchange", Exchange(run_id=_new_id(), owner=_new_id(), epoch=1).model_dump_json())
