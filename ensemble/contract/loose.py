@@ -61,7 +61,6 @@ class Written:
                 return None
             names = [name.value if isinstance(name, ast.Constant) else None for name in node.keys]
             pairs = [(name, ast.literal_eval(value)) for name, value in zip(names, node.values, strict=True)]
-            repr(pairs)  # A whole number in hexadecimal may be too long to be written.
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return None
         named = [(name, value) for name, value in pairs if isinstance(name, str)]

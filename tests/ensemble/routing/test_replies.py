@@ -52,7 +52,6 @@ def test_what_is_understood(reply: str, route: str) -> None:
         '{"route": ["billing"]}',
         '{"route": {"name": "billing"}}',
         '{"route": 1}',
-        "{'route': 0x" + "f" * 4000 + "}",
         '{"route": true}',
         '{"answer": "billing"}',
         '{"route": "bill", "route": "billing"}',
