@@ -6,7 +6,7 @@ to no window: they weigh on whichever is present until they are settled, and wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 from ensemble.contract.budgets import BudgetDefinition, BudgetState
@@ -32,6 +32,9 @@ class Purse:
         """Begin with the budgets as they stand; whatever is done is written on *draft* at once."""
         self._draft = draft
         self._found: dict[str, NamedBudget | None] = {}
+        self._spent: dict[str, Mapping[str, int]] = {}
+        """What was added up; thousands of attempts may ask for the same sums in one decision."""
+        self._bounded: set[str] = set()
 
     def require(self, names: Iterable[str]) -> None:
         """Raise NotRead for all of *names* that were not read, so that they are read in one go."""
@@ -89,7 +92,8 @@ class Purse:
         found = self._named(name)
         share = Share(name=name, reserved=reserved, born=None if found is None else found.born)
         self._weigh(share, 1)
-        if found is not None and bounded:
+        if found is not None and bounded and name not in self._bounded:
+            self._bounded.add(name)
             ring = self._ring(name, found)
             ring.turn(self._draft, slot_at(found.definition.window, self._draft.now_ms), found.life)
             for dimension, limit in limits_in_units(found.definition.limits):
@@ -106,7 +110,7 @@ class Purse:
             return share.model_copy(update={"booking": booking})
         ring = self._ring(share.name, found)
         slot = ring.turn(self._draft, slot_at(found.definition.window, self._draft.now_ms), found.life)
-        self._commit(ring, slot, booking, 1)
+        self._commit(share.name, ring, slot, booking, 1)
         return share.model_copy(update={"booking": booking, "slot": slot, "life": found.life})
 
     def revive(self, share: Share) -> Share:
@@ -117,7 +121,7 @@ class Purse:
             ring = self._ring(share.name, found)
             newest = ring.turn(self._draft, slot_at(found.definition.window, self._draft.now_ms), found.life)
             if newest - ring.slots < share.slot:
-                self._commit(ring, share.slot, booking, -1)
+                self._commit(share.name, ring, share.slot, booking, -1)
         return share.model_copy(update={"booking": None, "slot": None})
 
     def _named(self, name: str) -> NamedBudget | None:
@@ -129,8 +133,9 @@ class Purse:
 
     def _budget(self, name: str, found: NamedBudget) -> Budget:
         ring, now = self._ring(name, found), slot_at(found.definition.window, self._draft.now_ms)
-        spent = {dimension: ring.total(self._draft, dimension, now, found.life) for dimension in SPENT}
-        key = budget_hash(name)
+        if name not in self._spent:
+            self._spent[name] = {kind: ring.total(self._draft, kind, now, found.life) for kind in SPENT}
+        spent, key = self._spent[name], budget_hash(name)
         reserved = {
             f"{dimension}_reserved": self._draft.counter(Address(key, f"reserved.{dimension}"))
             for dimension in DIMENSIONS
@@ -157,7 +162,8 @@ class Purse:
             address = Address(budget_hash(share.name), f"reserved.{dimension}")
             self._draft.add(address, sign * int(getattr(share.reserved, dimension)))
 
-    def _commit(self, ring: Ring, slot: int, booking: Booking, sign: int) -> None:
+    def _commit(self, name: str, ring: Ring, slot: int, booking: Booking, sign: int) -> None:
+        self._spent.pop(name, None)
         for dimension in DIMENSIONS:
             ring.add(self._draft, slot, dimension, sign * int(getattr(booking.spent, dimension)))
         ring.add(self._draft, slot, "estimated", sign * int(booking.estimated))

@@ -77,7 +77,7 @@ def settlement(
 
 def first(run: int, owner: int, run_key: str = "key", limits: Limits | None = None, **more: Any) -> Exchange:
     """Return an engine's first exchange."""
-    terms = {name: more.pop(name) for name in ("on_lost", "max_parallel") if name in more}
+    terms = {name: more.pop(name) for name in ("on_lost", "max_parallel", "budgets") if name in more}
     return Exchange(run_id=hex_id(run), owner=hex_id(owner), open=opening(run_key, limits, **terms), **more)
 
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, create_autospec
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
+from ensemble.contract.budgets import BudgetDefinition, BudgetWindow, Limits
 from ensemble.contract.exchange import AdmissionAsk, Decision
 from ensemble.rules import places
+from ensemble.rules.addresses import budget_hash
+from ensemble.rules.purse import SPENT
+from ensemble.rules.reserving import define
+from ensemble.rules.ring import Ring
 from ensemble.rules.slots import stand
+from ensemble.rules.snapshot import EVERY, Address
 from tests.ensemble.rules.asks import admission, closing, first, later, settlement
 from tests.ensemble.rules.store import StrictStore
 
@@ -87,3 +94,20 @@ def test_asks_side_by_side_are_answered_as_one_by_one(
         assert [each.decision for each in wide] == [each.decision for each in narrow]
         for store in (together, alone):
             store.now_ms += 1_000
+
+
+def test_a_thousand_asks_add_up_what_was_spent_of_a_budget_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all of its slots, in each of its dimensions; and no more is admitted than fits."""
+    store = StrictStore()
+    limits, rolling = Limits(calls=600), BudgetWindow(kind="rolling", seconds=100)
+    whole = Address(budget_hash("b"), EVERY)
+    store.apply(partial(define, "b", BudgetDefinition(limits=limits, window=rolling)), (whole,))
+    store.exchange(first(RUN, MINE, budgets=("b",)))
+    sums = create_autospec(Ring.total, side_effect=Ring.total)  # a function, so that it is bound as one
+    monkeypatch.setattr(Ring, "total", sums)
+
+    answer = store.exchange(later(RUN, MINE, admit=tuple(wish(100 + n, parallel=1_000) for n in range(1_000))))
+
+    decisions = [each.decision for each in answer.admissions]
+    assert decisions == [Decision.ADMITTED] * 600 + [Decision.WAIT] * 400
+    assert sums.call_count <= 3 * len(SPENT)  # for each time that something more had to be read
