@@ -14,7 +14,7 @@ from flask import Flask, Response, g, request
 from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.exceptions import NotFound as NoSuchPath
 from werkzeug.routing import BaseConverter
 
@@ -136,12 +136,29 @@ def _body(ask_type: type[Ask]) -> Ask:
             Fault(field="Content-Type", problem="something else than application/json", fix="Send application/json."),
         )
     try:
-        return ask_type.model_validate_json(request.get_data(cache=False))
+        return ask_type.model_validate_json(_whole())
     except ParseException as error:
         fault = Fault(field="body", problem="its chunks are not as HTTP has them", fix="Send a Content-Length instead.")
         raise BadRequest("The body can't be read.", fault) from error
     except ValidationError as error:
         raise _invalid(error) from error
+
+
+def _whole() -> bytes:
+    """Return all of the body; one that has no length beforehand is cut at the limit by Flask, and refused here.
+
+    Raises:
+        RequestEntityTooLarge: It goes on.
+        ClientDisconnected: It breaks off.
+
+    """
+    body = request.get_data(cache=False)
+    try:
+        if len(body) == request.max_content_length and request.environ["wsgi.input"].read(1):
+            raise RequestEntityTooLarge
+    except OSError as error:
+        raise ClientDisconnected from error
+    return body
 
 
 def _invalid(error: ValidationError) -> BadRequest | Invalid:
