@@ -13,7 +13,6 @@ from typing import Any
 from flask import Flask, Response, g, request
 from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.exceptions import NotFound as NoSuchPath
 from werkzeug.routing import BaseConverter
@@ -24,16 +23,12 @@ from ensemble.contract.problems import Fault, Problem, ProblemCode
 from sidecar.auth import Tenants
 from sidecar.errors import BadRequest, Invalid, SidecarError, TooLarge, UnsupportedMediaType
 from sidecar.streams import Events
+from sidecar.wording import LONGEST_FIELD, MOST_FAULTS, refused
 
 __all__ = ["Handler", "answer_problems", "problem_response", "require_tokens", "serve"]
 
 type Handler = Callable[[str, Any, Any], Answer | Events]
 """Takes the tenant ("" where no token is needed), the params and the body (None where there is none)."""
-
-MOST_FAULTS = 50
-LONGEST_FIELD = 200
-"""Characters of a field's name that are repeated to its sender."""
-LONGEST_PROBLEM = 1000
 
 HOLDS_SLASHES = "key"
 """The one field of a path that may hold slashes itself: a key of shared state."""
@@ -125,7 +120,7 @@ def _params(params_type: type[Ask], in_path: Mapping[str, str]) -> Ask:
     try:
         return params_type.model_validate(values, strict=False)
     except ValidationError as error:
-        raise _invalid(error) from error
+        raise refused(error, params_type) from error
 
 
 def _body(ask_type: type[Ask]) -> Ask:
@@ -141,7 +136,7 @@ def _body(ask_type: type[Ask]) -> Ask:
         fault = Fault(field="body", problem="its chunks are not as HTTP has them", fix="Send a Content-Length instead.")
         raise BadRequest("The body can't be read.", fault) from error
     except ValidationError as error:
-        raise _invalid(error) from error
+        raise refused(error, ask_type) from error
 
 
 def _whole() -> bytes:
@@ -159,23 +154,6 @@ def _whole() -> bytes:
     except OSError as error:
         raise ClientDisconnected from error
     return body
-
-
-def _invalid(error: ValidationError) -> BadRequest | Invalid:
-    """Name every field that can't be used, never what stood in it."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    if found[0]["type"] == "json_invalid":
-        fault = Fault(field="body", problem=found[0]["msg"][:LONGEST_PROBLEM], fix="Send a JSON object.")
-        return BadRequest("The body is not JSON.", fault)
-    shown = [_fault(each) for each in found[:MOST_FAULTS]]
-    more = f" The first {MOST_FAULTS} are named." if len(found) > MOST_FAULTS else ""
-    return Invalid(f"{len(found)} {'field' if len(found) == 1 else 'fields'} can't be used.{more}", *shown)
-
-
-def _fault(error: ErrorDetails) -> Fault:
-    field = ".".join(str(part) for part in error["loc"]) or "body"
-    fixes = {"extra_forbidden": "Leave it out, or check its spelling.", "missing": "Send it."}
-    return Fault(field=field[:LONGEST_FIELD], problem=error["msg"][:LONGEST_PROBLEM], fix=fixes.get(error["type"], ""))
 
 
 def _http_problem(app: Flask, error: HTTPException) -> Problem:
