@@ -20,6 +20,11 @@ DEFAULT_TENANT = "default"
 MIN_TOKEN_LENGTH = 16
 """Characters; what is shorter could be guessed."""
 
+_LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+"""What Kubernetes tells every pod about Services, such as one called ensemble."""
+_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
+"""How it spells their addresses, in variables that end in ``_PORT``."""
+
 
 class BadSettingError(ValueError):
     """A variable holds something that can't be used; the text names the variable and the fix, never a secret."""
@@ -53,6 +58,15 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
         return int(raw)
 
     return parse
+
+
+def _port(raw: str) -> int:
+    if _ADDRESS.match(raw):
+        raise ValueError(
+            "Kubernetes put the address of a Service called ensemble into this variable. "
+            "Set enableServiceLinks: false in the pod's spec, or give the Service another name."
+        )
+    return _whole(0, 65_535)(raw)
 
 
 def _tokens(raw: str) -> Mapping[str, str]:
@@ -97,7 +111,7 @@ class Settings:
         _redis_url, "", "The Redis or Valkey (6.2 or newer) to use. Without it the sidecar starts its own."
     )
     host: str = _setting(_text, "127.0.0.1", "The address to listen at; `0.0.0.0` in a container.")
-    port: int = _setting(_whole(0, 65_535), "8787", "The port to listen at; `0` takes a free one.")
+    port: int = _setting(_port, "8787", "The port to listen at; `0` takes a free one.")
     workers: int = _setting(_whole(1, 64), "2", "How many processes serve.")
     threads: int = _setting(_whole(1, 256), "8", "How many requests each process serves at once.")
     data_dir: Path = _setting(  # noqa: RUF009 -- it declares a field
@@ -152,6 +166,8 @@ def unknown(environment: Mapping[str, str]) -> list[str]:
     known = [variable for variable, _, _ in table()]
     sentences = []
     for name in sorted(name for name in environment if name.startswith(PREFIX) and name not in known):
+        if _LINK.fullmatch(name) or _ADDRESS.match(environment[name]):
+            continue
         near = get_close_matches(name, known, n=1)
         sentences.append(f"{name} is no setting of the sidecar." + (f" Did you mean {near[0]}?" if near else ""))
     return sentences

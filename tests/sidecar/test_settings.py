@@ -48,6 +48,7 @@ def test_every_variable_is_read_and_an_empty_one_counts_as_not_set() -> None:
         ("ENSEMBLE_REDIS_URL", "redis://", "names no server"),
         ("ENSEMBLE_PORT", "65536", "from 0 to 65535"),
         ("ENSEMBLE_PORT", "-1", "from 0 to 65535"),
+        ("ENSEMBLE_PORT", "tcp://10.0.0.1:8787", "Kubernetes .* enableServiceLinks: false .* another name"),
         ("ENSEMBLE_WORKERS", "two", "from 1 to 64"),
         ("ENSEMBLE_THREADS", "0", "from 1 to 256"),
         ("ENSEMBLE_TOKENS", "justasecretwithoutaname", "Entry 1 is not name=token"),
@@ -83,6 +84,23 @@ def test_a_variable_nobody_knows_is_told_with_its_near_match() -> None:
 
     assert "ENSEMBLE_REDIS_URI" in said
     assert "ENSEMBLE_REDIS_URL" in said
+
+
+def test_what_kubernetes_tells_of_services_is_no_typo() -> None:
+    """A pod is told of each Service by seven variables, whatever it is called."""
+    told = {
+        "ENSEMBLE_SERVICE_HOST": "10.0.0.1",
+        "ENSEMBLE_SERVICE_PORT": "8787",
+        "ENSEMBLE_SERVICE_PORT_HTTP": "8787",
+        "ENSEMBLE_SIDECAR_SERVICE_HOST": "10.0.0.1",
+        "ENSEMBLE_SIDECAR_PORT": "tcp://10.0.0.1:8787",
+        "ENSEMBLE_PORT_8787_TCP": "tcp://10.0.0.1:8787",
+        "ENSEMBLE_PORT_8787_TCP_PROTO": "tcp",
+        "ENSEMBLE_PORT_8787_TCP_ADDR": "10.0.0.1",
+    }
+
+    assert unknown(told) == []
+    assert unknown({"ENSEMBLE_PORTS": "1"})
 
 
 def test_the_documentation_shows_the_same_table() -> None:
