@@ -17,6 +17,7 @@ from sidecar.health import SelfView
 from sidecar.http import Handler, answer_problems, require_tokens, serve
 from sidecar.messages.log import Log
 from sidecar.messages.mailboxes import Mailboxes
+from sidecar.requestlog import log_requests
 from sidecar.results.service import Results
 from sidecar.runs.service import Runs
 from sidecar.settings import Settings
@@ -42,6 +43,7 @@ def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str]) -> 
     handlers = _handlers(settings, redis)
     for endpoint in endpoints.ALL:
         serve(app, endpoint, handlers[endpoint.name])
+    log_requests(app)
     tenants = Tenants(tokens)
     require_tokens(app, tenants, frozenset(each.name for each in endpoints.ALL if each.public))
     answer_problems(app)

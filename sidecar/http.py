@@ -21,7 +21,8 @@ from ensemble.contract.base import Answer, Ask
 from ensemble.contract.endpoints import Endpoint
 from ensemble.contract.problems import Fault, Problem, ProblemCode
 from sidecar.auth import Tenants
-from sidecar.errors import BadRequest, Invalid, SidecarError, TooLarge, UnsupportedMediaType
+from sidecar.errors import BadRequest, Forbidden, Invalid, SidecarError, TooLarge, Unauthorized, UnsupportedMediaType
+from sidecar.requestlog import Refusals
 from sidecar.streams import Events
 from sidecar.wording import LONGEST_FIELD, MOST_FAULTS, refused
 
@@ -90,9 +91,12 @@ def require_tokens(app: Flask, tenants: Tenants, public: frozenset[str]) -> None
 
 def answer_problems(app: Flask) -> None:
     """Turn everything that is raised into a problem document; only faults of ours are a 500, and are logged."""
+    refusals = Refusals()
 
     @app.errorhandler(SidecarError)
     def _refused(error: SidecarError) -> Response:
+        if isinstance(error, Unauthorized | Forbidden):
+            refusals.tell(error)
         return problem_response(error.problem())
 
     @app.errorhandler(HTTPException)
