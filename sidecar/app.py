@@ -32,7 +32,7 @@ __all__ = ["create_app"]
 
 
 def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str]) -> Flask:
-    """Return the app on *redis*, open to the tenants of *tokens*."""
+    """Return the app on *redis*, open to the tenant of each of *tokens*."""
     app = Flask("sidecar", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     # A key of shared state may hold any slashes; a path is taken as it is sent.

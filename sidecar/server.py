@@ -75,7 +75,7 @@ class Server(BaseApplication):
     def load(self) -> Flask:
         """Return the app, with the sweep beside it; called in each worker, so each has connections of its own."""
         redis = connect(self._store_url)
-        Sweeper(Store(redis), self._tokens, self._settings.lease_ms).start()
+        Sweeper(Store(redis), dict.fromkeys(self._tokens.values()), self._settings.lease_ms).start()
         return create_app(self._settings, redis, self._tokens)
 
     def run(self) -> None:

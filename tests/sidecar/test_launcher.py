@@ -259,6 +259,19 @@ def test_named_tokens_make_tenants_and_no_token_file(start: Start) -> None:
     assert said.status == 200
 
 
+def test_a_tenant_with_two_tokens_from_a_file_is_one_tenant(start: Start, tmp_path: Path) -> None:
+    """Named once in the greeting, with the file; what one token wrote the other reads."""
+    secret = tmp_path / "secret"
+    secret.write_text("one=first-secret-token-1\none=second-secret-token\n")
+    sidecar = start(ENSEMBLE_TOKENS_FILE=str(secret))
+
+    assert f"the token of one from {secret}" in sidecar.greeting
+    url, json = f"{sidecar.url}/v1/traces/t/state/a/k", {"Content-Type": "application/json"}
+    old, new = ({"Authorization": f"Bearer {token}"} for token in ("first-secret-token-1", "second-secret-token"))
+    assert urllib3.request("PUT", url, headers=old | json, body='{"writer":"a","value":1}').status == 200
+    assert urllib3.request("GET", url, headers=new).json()["value"] == 1
+
+
 @pytest.mark.parametrize(
     ("variables", "status", "says"),
     [

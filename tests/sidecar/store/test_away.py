@@ -38,7 +38,7 @@ def own(tmp_path: Path) -> Iterator[EmbeddedStore]:
 @pytest.fixture
 def client(own: EmbeddedStore) -> FlaskClient:
     """A caller of the app on that server."""
-    tokens = {"t": "token-of-the-tenant"}
+    tokens = {"token-of-the-tenant": "t"}
     return create_app(Settings.from_environment({}), connect(own.url), tokens).test_client()
 
 
@@ -168,7 +168,7 @@ def test_a_store_that_takes_no_writes_is_not_ready_and_says_why(told: str, folde
     """In the same words as to those who write; looking whether it is leaves nothing behind."""
     url, folder = folder_of_a_store
     admin: Any = connect(url)
-    client = create_app(Settings.from_environment({}), connect(url), {"t": "token-of-the-tenant"}).test_client()
+    client = create_app(Settings.from_environment({}), connect(url), {"token-of-the-tenant": "t"}).test_client()
     assert client.get("/v1/health/ready").status_code == 200
     assert admin.dbsize() == 0
     mend = REFUSALS[told](admin, folder)
@@ -196,7 +196,7 @@ def test_a_cluster_one_of_whose_primaries_takes_no_writes_is_not_ready() -> None
     """Each of them is asked, and only about keys nobody keeps."""
     with cluster() as whole:
         told = connect(whole.url)
-        client = create_app(Settings.from_environment({}), told, {"t": "x"}).test_client()
+        client = create_app(Settings.from_environment({}), told, {"x": "t"}).test_client()
         nodes: list[Any] = [told.get_redis_connection(node) for node in told.get_primaries()]  # type: ignore[attr-defined] # the cluster's
         assert client.get("/v1/health/ready").status_code == 200
         for node in nodes:
