@@ -9,6 +9,7 @@ import sys
 
 from sidecar import settings
 from sidecar.errors import StartError
+from sidecar.health import product_version
 from sidecar.launcher import launch
 from sidecar.logs import log_to_stderr
 
@@ -23,6 +24,7 @@ def main() -> int:
         epilog="\n".join(lines),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"ensemble {product_version()}")
     parser.parse_args()
     try:
         chosen = settings.Settings.from_environment(os.environ)

@@ -17,6 +17,7 @@ from sidecar.health import SelfView
 from sidecar.http import Handler, answer_problems, require_tokens, serve, serve_document
 from sidecar.messages.log import Log
 from sidecar.messages.mailboxes import Mailboxes
+from sidecar.requestlog import log_requests
 from sidecar.results.service import Results
 from sidecar.runs.service import Runs
 from sidecar.settings import Settings
@@ -31,7 +32,7 @@ __all__ = ["create_app"]
 
 
 def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str]) -> Flask:
-    """Return the app on *redis*, open to the tenants of *tokens*."""
+    """Return the app on *redis*, open to the tenant of each of *tokens*."""
     app = Flask("sidecar", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     # A key of shared state may hold any slashes; a path is taken as it is sent.
@@ -43,6 +44,7 @@ def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str]) -> 
     for endpoint in endpoints.ALL:
         serve(app, endpoint, handlers[endpoint.name])
     document = serve_document(app)
+    log_requests(app)
     tenants = Tenants(tokens)
     require_tokens(app, tenants, frozenset({document, *(each.name for each in endpoints.ALL if each.public)}))
     answer_problems(app)

@@ -19,7 +19,8 @@ class Tenants:
     """The tenants by their tokens; the tokens themselves are not kept."""
 
     def __init__(self, tokens: Mapping[str, str]) -> None:
-        self._digests = tuple((tenant, _digest(token)) for tenant, token in tokens.items())
+        """Know the tenant of each of *tokens*."""
+        self._digests = tuple((tenant, _digest(token)) for token, tenant in tokens.items())
 
     def of(self, authorization: str | None) -> str:
         """Return the tenant of an ``Authorization`` header. Raises Unauthorized."""
@@ -40,7 +41,7 @@ class Tenants:
 
 
 def first_start_token(data_dir: Path) -> tuple[Mapping[str, str], Path]:
-    """Return the one tenant with the token kept in *data_dir*, made at the first start, and the file it stands in.
+    """Return the one tenant by the token kept in *data_dir*, made at the first start, and the file it stands in.
 
     The file appears whole or not at all, readable by its owner only, and is never replaced.
 
@@ -61,7 +62,7 @@ def first_start_token(data_dir: Path) -> tuple[Mapping[str, str], Path]:
         ) from error
     if len(token) < MIN_TOKEN_LENGTH:
         raise StartError(f"The token in {path} is too short to be safe. Remove the file; the next start makes another.")
-    return {DEFAULT_TENANT: token}, path
+    return {token: DEFAULT_TENANT}, path
 
 
 def _create(path: Path, token: str) -> None:

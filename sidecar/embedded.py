@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -22,6 +24,10 @@ __all__ = ["EmbeddedStore"]
 START_TIMEOUT_S = 30.0
 """A long append-only file takes its time to load."""
 STOP_TIMEOUT_S = 10.0
+ASKED_S = 0.2
+"""How long one is waited for that listens and says nothing."""
+TOLD_BYTES = 1000
+"""Of the end of a log."""
 LONGEST_SOCKET_PATH = 100
 """Bytes; the kernel's own limit is 108 on Linux and 104 on macOS."""
 
@@ -36,6 +42,7 @@ class EmbeddedStore:
         self._folder = folder
         self._durability = durability
         self._process: subprocess.Popen[bytes] | None = None
+        self._answered = False
         self.socket = _socket_path(folder)
         self.url = f"unix://{self.socket}"
 
@@ -48,6 +55,18 @@ class EmbeddedStore:
         _private_folder(self._folder)
         _private_folder(self.socket.parent)
         self._end_leftover()
+        self.spawn()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self.answers():
+            if not self.running or time.monotonic() > deadline:
+                self.stop()
+                raise StartError(
+                    f"The sidecar's own store in {self._folder} did not start. The end of its log:\n{self.log_end()}"
+                )
+            time.sleep(0.01)
+
+    def spawn(self) -> None:
+        """Start it again where one of ours has been, and wait for nothing. Raises OSError."""
         always = self._durability is Durability.STRICT
         options = {
             "port": "0",
@@ -63,20 +82,12 @@ class EmbeddedStore:
         arguments = [str(get_binary_path())]
         for name, value in options.items():
             arguments += [f"--{name}", value]
-        with self._log.open("wb") as log:
+        self._keep_log()
+        with self._log.open("ab") as log:
             # A session of its own: Ctrl-C at the terminal goes to the launcher, which stops this one last.
             self._process = subprocess.Popen(  # noqa: S603 -- our own binary and options
                 arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
-            if not self.running or time.monotonic() > deadline:
-                self.stop()
-                tail = self._log.read_text(errors="replace")[-1000:].strip()
-                raise StartError(
-                    f"The sidecar's own store in {self._folder} did not start. The end of its log:\n{tail}"
-                )
-            time.sleep(0.01)
 
     @property
     def running(self) -> bool:
@@ -87,6 +98,28 @@ class EmbeddedStore:
     def pid(self) -> int | None:
         """Its process id, None before the first start."""
         return self._process.pid if self._process else None
+
+    def answers(self) -> bool:
+        """Whether it has loaded its data and answers right now."""
+        pong = (self._said() or b"").startswith(b"+PONG")
+        self._answered |= pong
+        return pong
+
+    def end(self) -> str:
+        """Return how its process ended, in words."""
+        status = self._process.poll() if self._process else None
+        if status is None or status >= 0:
+            return f"ended by itself with status {status}"
+        return f"was ended by {signal.Signals(-status).name}"
+
+    def log_end(self) -> str:
+        """Return the last lines of its log."""
+        try:
+            with self._log.open("rb") as log:
+                log.seek(max(0, self._log.stat().st_size - TOLD_BYTES))
+                return log.read().decode(errors="replace").strip()
+        except OSError:
+            return ""
 
     def stop(self) -> None:
         """End it; what it was told is on disk then."""
@@ -103,19 +136,31 @@ class EmbeddedStore:
     def _log(self) -> Path:
         return self._folder / "valkey.log"
 
-    def _answers(self) -> bool:
-        client = connect(self.url)
-        try:
-            return bool(client.ping())
-        except RedisError:
-            return False
-        finally:
-            client.close()
+    def _keep_log(self) -> None:
+        """Keep the log of the one before as ``valkey.log.1``; starts that fail add to the same log, so as not to push it out."""
+        if (self._process is None or self._answered) and self._log.exists():
+            self._log.replace(self._log.with_name("valkey.log.1"))
+        self._answered = False
+
+    def _said(self) -> bytes | None:
+        """Return what is said to a PING at once, "" where nothing is, None where nobody listens."""
+        with socket.socket(socket.AF_UNIX) as asked:
+            asked.settimeout(ASKED_S)
+            try:
+                asked.connect(str(self.socket))
+                asked.sendall(b"PING\r\n")
+                return asked.recv(64)
+            except (FileNotFoundError, ConnectionRefusedError):
+                return None
+            except OSError:  # it takes its time, or is on its way out
+                return b""
 
     def _end_leftover(self) -> None:
         """End the Valkey a killed launcher left behind: only the owner of this private folder can reach its socket."""
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        while self._answers():
+        while (
+            self._said() is not None
+        ):  # also one that is loading still, or stands still, would write to the same files
             if time.monotonic() > deadline:
                 raise StartError(
                     f"A store left behind in {self._folder} does not stop. Stop the process of {self.socket}."

@@ -14,8 +14,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.exceptions import NotFound as NoSuchPath
 from werkzeug.routing import BaseConverter
 
@@ -24,18 +23,15 @@ from ensemble.contract.endpoints import Endpoint
 from ensemble.contract.openapi import OPENAPI_PATH, openapi
 from ensemble.contract.problems import Fault, Problem, ProblemCode
 from sidecar.auth import Tenants
-from sidecar.errors import BadRequest, Invalid, SidecarError, TooLarge, UnsupportedMediaType
+from sidecar.errors import BadRequest, Forbidden, Invalid, SidecarError, TooLarge, Unauthorized, UnsupportedMediaType
+from sidecar.requestlog import Refusals
 from sidecar.streams import Events
+from sidecar.wording import LONGEST_FIELD, MOST_FAULTS, refused
 
 __all__ = ["Handler", "answer_problems", "problem_response", "require_tokens", "serve", "serve_document"]
 
 type Handler = Callable[[str, Any, Any], Answer | Events]
 """Takes the tenant ("" where no token is needed), the params and the body (None where there is none)."""
-
-MOST_FAULTS = 50
-LONGEST_FIELD = 200
-"""Characters of a field's name that are repeated to its sender."""
-LONGEST_PROBLEM = 1000
 
 HOLDS_SLASHES = "key"
 """The one field of a path that may hold slashes itself: a key of shared state."""
@@ -107,9 +103,12 @@ def require_tokens(app: Flask, tenants: Tenants, public: frozenset[str]) -> None
 
 def answer_problems(app: Flask) -> None:
     """Turn everything that is raised into a problem document; only faults of ours are a 500, and are logged."""
+    refusals = Refusals()
 
     @app.errorhandler(SidecarError)
     def _refused(error: SidecarError) -> Response:
+        if isinstance(error, Unauthorized | Forbidden):
+            refusals.tell(error)
         return problem_response(error.problem())
 
     @app.errorhandler(HTTPException)
@@ -137,7 +136,7 @@ def _params(params_type: type[Ask], in_path: Mapping[str, str]) -> Ask:
     try:
         return params_type.model_validate(values, strict=False)
     except ValidationError as error:
-        raise _invalid(error) from error
+        raise refused(error, params_type) from error
 
 
 def _body(ask_type: type[Ask]) -> Ask:
@@ -148,29 +147,29 @@ def _body(ask_type: type[Ask]) -> Ask:
             Fault(field="Content-Type", problem="something else than application/json", fix="Send application/json."),
         )
     try:
-        return ask_type.model_validate_json(request.get_data(cache=False))
+        return ask_type.model_validate_json(_whole())
     except ParseException as error:
         fault = Fault(field="body", problem="its chunks are not as HTTP has them", fix="Send a Content-Length instead.")
         raise BadRequest("The body can't be read.", fault) from error
     except ValidationError as error:
-        raise _invalid(error) from error
+        raise refused(error, ask_type) from error
 
 
-def _invalid(error: ValidationError) -> BadRequest | Invalid:
-    """Name every field that can't be used, never what stood in it."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    if found[0]["type"] == "json_invalid":
-        fault = Fault(field="body", problem=found[0]["msg"][:LONGEST_PROBLEM], fix="Send a JSON object.")
-        return BadRequest("The body is not JSON.", fault)
-    shown = [_fault(each) for each in found[:MOST_FAULTS]]
-    more = f" The first {MOST_FAULTS} are named." if len(found) > MOST_FAULTS else ""
-    return Invalid(f"{len(found)} {'field' if len(found) == 1 else 'fields'} can't be used.{more}", *shown)
+def _whole() -> bytes:
+    """Return all of the body; one that has no length beforehand is cut at the limit by Flask, and refused here.
 
+    Raises:
+        RequestEntityTooLarge: It goes on.
+        ClientDisconnected: It breaks off.
 
-def _fault(error: ErrorDetails) -> Fault:
-    field = ".".join(str(part) for part in error["loc"]) or "body"
-    fixes = {"extra_forbidden": "Leave it out, or check its spelling.", "missing": "Send it."}
-    return Fault(field=field[:LONGEST_FIELD], problem=error["msg"][:LONGEST_PROBLEM], fix=fixes.get(error["type"], ""))
+    """
+    body = request.get_data(cache=False)
+    try:
+        if len(body) == request.max_content_length and request.environ["wsgi.input"].read(1):
+            raise RequestEntityTooLarge
+    except OSError as error:
+        raise ClientDisconnected from error
+    return body
 
 
 def _http_problem(app: Flask, error: HTTPException) -> Problem:

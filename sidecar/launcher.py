@@ -56,7 +56,8 @@ def launch(settings: Settings) -> None:
 
         def on_ready() -> None:
             data.tell_address(url)
-            print(_greeting(url, tokens, token_file, show=sys.stdout.isatty()), flush=True)  # noqa: T201 -- for whoever started it
+            greeting = _greeting(url, tokens, settings.tokens_file, token_file, show=sys.stdout.isatty())
+            print(greeting, flush=True)  # noqa: T201 -- for whoever started it
 
         Server(
             settings,
@@ -109,14 +110,19 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _greeting(url: str, tokens: Mapping[str, str], token_file: Path | None, *, show: bool) -> str:
-    """Return the line that says where it listens and which token to paste; the token itself only if *show*."""
-    if token_file is None:
-        paste = f"paste the token of {' or '.join(tokens)} from ENSEMBLE_TOKENS"
+def _greeting(url: str, tokens: Mapping[str, str], given: Path | None, made: Path | None, *, show: bool) -> str:
+    """Return the line that says where it listens and which token to paste.
+
+    That is one of those *given* in a file, else in ENSEMBLE_TOKENS; or the one *made* at the first start and kept in a
+    file, which itself is told only if *show*.
+    """
+    if made is None:
+        names = " or ".join(dict.fromkeys(tokens.values()))
+        paste = f"paste the token of {names} from {given or 'ENSEMBLE_TOKENS'}"
     elif show:
-        paste = f"paste this token: {next(iter(tokens.values()))}"
+        paste = f"paste this token: {next(iter(tokens))}"
     else:
-        paste = f"paste the token in {token_file}"
+        paste = f"paste the token in {made}"
     return f"Ensemble's sidecar listens at {url} - {paste}"
 
 

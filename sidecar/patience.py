@@ -7,14 +7,20 @@ stop the whole server. They need no malice, nor a token: a paused client or a br
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import struct
 import time
+from contextlib import suppress
 from typing import Any, cast
 
+from gunicorn import util
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers import gthread
 from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from ensemble.contract.problems import Problem, ProblemCode
+from sidecar.unreadable import as_sent, unreadable
 
 __all__ = ["PatientWorker"]
 
@@ -22,6 +28,8 @@ PIECE_S = 5
 """How long a thread waits for the next piece of a request, or for a client to take the next piece of an answer."""
 REQUEST_S = 30.0
 """How long it waits for a request as a whole."""
+
+log = logging.getLogger("sidecar.http")
 
 _PIECE = struct.pack("ll", PIECE_S, 0)
 
@@ -41,6 +49,20 @@ class PatientWorker(ThreadWorker):
             cast(Any, conn.parser).unreader = _Patient(conn.sock)  # type: ignore[no-untyped-call] # gunicorn's
         cast(Any, conn.parser).unreader.until = time.monotonic() + REQUEST_S
         return super().handle(conn)  # type: ignore[no-untyped-call] # gunicorn is not annotated
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        """Answer what gunicorn can't read, or what failed outside of the app, as the app would: with a problem."""
+        problem = unreadable(exc)
+        if problem is None:
+            log.error("%s failed", getattr(req, "method", "A request"), exc_info=exc)
+            detail = "A fault of the sidecar; its log tells more."
+            problem = Problem(title="Fault of the sidecar", status=500, code=ProblemCode.INTERNAL, detail=detail)
+        else:
+            peer = addr[0] if addr else ""
+            # Not what stood in the request: that may be a token.
+            log.warning("A request can't be read: %s", type(exc).__name__, extra={"peer": peer})
+        with suppress(OSError):  # it has gone
+            util.write_nonblock(client, as_sent(problem))  # type: ignore[no-untyped-call] # gunicorn is not annotated
 
 
 class _Patient(SocketUnreader):

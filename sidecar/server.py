@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from gunicorn.arbiter import Arbiter
 
 from sidecar.app import create_app
 from sidecar.embedded import EmbeddedStore
-from sidecar.errors import StartError
+from sidecar.keeper import Keeper
 from sidecar.logs import GunicornLogger
 from sidecar.runs.sweep import Sweeper
 from sidecar.settings import Settings
@@ -28,8 +27,6 @@ GRACE_S = 1
 """What requests under way are given when the server is told to stop; none takes longer than its Redis timeouts."""
 LONGEST_REQUEST_LINE = 8190
 """Bytes; a percent-encoded key of shared state takes up to 4,000."""
-
-log = logging.getLogger("sidecar.server")
 
 
 class Server(BaseApplication):
@@ -78,7 +75,7 @@ class Server(BaseApplication):
     def load(self) -> Flask:
         """Return the app, with the sweep beside it; called in each worker, so each has connections of its own."""
         redis = connect(self._store_url)
-        Sweeper(Store(redis), self._tokens, self._settings.lease_ms).start()
+        Sweeper(Store(redis), dict.fromkeys(self._tokens.values()), self._settings.lease_ms).start()
         return create_app(self._settings, redis, self._tokens)
 
     def run(self) -> None:
@@ -90,15 +87,19 @@ class _Supervisor(Arbiter):
     """Gunicorn's master process, which restarts a crashed embedded store as it does a crashed worker."""
 
     def __init__(self, server: Server, embedded: EmbeddedStore | None) -> None:
-        self._embedded = embedded
+        self._keeper = Keeper(embedded) if embedded else None
         super().__init__(server)  # type: ignore[no-untyped-call] # gunicorn is not annotated
 
     def manage_workers(self) -> None:
         """Look after the processes; gunicorn calls this every second and when a child ends."""
-        if self._embedded and not self._embedded.running:
-            log.error("The embedded store ended by itself; starting it again.")
-            try:
-                self._embedded.start()
-            except StartError as error:
-                log.error("%s Trying again.", error)  # noqa: TRY400 -- its text says it all
+        self._look_after_store()
         super().manage_workers()  # type: ignore[no-untyped-call] # gunicorn is not annotated
+
+    def reap_workers(self) -> None:
+        """Take note of children that have ended: of the store first, or gunicorn takes its exit status for itself."""
+        self._look_after_store()
+        super().reap_workers()  # type: ignore[no-untyped-call] # gunicorn is not annotated
+
+    def _look_after_store(self) -> None:
+        if self._keeper:
+            self._keeper.look()

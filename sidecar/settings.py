@@ -19,6 +19,13 @@ DEFAULT_TENANT = "default"
 """Whose the first-start token is."""
 MIN_TOKEN_LENGTH = 16
 """Characters; what is shorter could be guessed."""
+MOST_TOKENS = 2
+"""Of one tenant: while one is changed for another, both are good."""
+
+_LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+"""What Kubernetes tells every pod about Services, such as one called ensemble."""
+_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
+"""How it spells their addresses, in variables that end in ``_PORT``."""
 
 
 class BadSettingError(ValueError):
@@ -38,7 +45,7 @@ def _text(raw: str) -> str:
     return raw
 
 
-def _folder(raw: str) -> Path:
+def _path(raw: str) -> Path:
     return Path(raw).expanduser().absolute()
 
 
@@ -55,20 +62,53 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
+def _port(raw: str) -> int:
+    if _ADDRESS.match(raw):
+        raise ValueError(
+            "Kubernetes put the address of a Service called ensemble into this variable. "
+            "Set enableServiceLinks: false in the pod's spec, or give the Service another name."
+        )
+    return _whole(0, 65_535)(raw)
+
+
 def _tokens(raw: str) -> Mapping[str, str]:
+    """Return the tenant of each token."""
     tokens: dict[str, str] = {}
-    for number, entry in enumerate((part.strip() for part in raw.split(",")), start=1):
+    for number, entry in enumerate((part.strip() for part in re.split(r"[,\n]", raw)), start=1):
         name, _, token = entry.partition("=")
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) or not token:
             raise ValueError(f"Entry {number} is not name=token; a name is 1-64 letters, digits, '-' and '_'.")
         if not re.fullmatch(rf"[\x21-\x7e]{{{MIN_TOKEN_LENGTH},512}}", token):
             raise ValueError(f"The token of {name!r} must be {MIN_TOKEN_LENGTH}-512 visible ASCII characters.")
-        if name in tokens:
-            raise ValueError(f"The name {name!r} stands twice; each tenant has one token.")
-        if token in tokens.values():
-            raise ValueError(f"{name!r} has the same token as another tenant; give each its own.")
-        tokens[name] = token
+        if token in tokens:
+            other = "itself" if tokens[token] == name else "another tenant"
+            raise ValueError(f"{name!r} has the same token as {other}; give each entry its own.")
+        tokens[token] = name
+        if list(tokens.values()).count(name) > MOST_TOKENS:
+            raise ValueError(
+                f"The name {name!r} stands {MOST_TOKENS + 1} times; a tenant has an old and a new token at most."
+            )
     return tokens
+
+
+def _tokens_of(file: Path) -> Mapping[str, str]:
+    """Return the tenant of each token in *file*, where entries may stand on lines as well. Raises ValueError."""
+    try:
+        raw = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ValueError(f"{file} can't be read: {why}. Write name=token into it, one tenant a line.") from None
+    return _tokens(re.sub(r"\s*\n\s*", "\n", raw))
+
+
+def _from_file(file: Path, other: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Return the tokens in *file*, where there are no *other* ones. Raises BadSettingError."""
+    if other:
+        raise BadSettingError("ENSEMBLE_TOKENS_FILE: ENSEMBLE_TOKENS is set as well. Set one of them.")
+    try:
+        return _tokens_of(file)
+    except ValueError as error:
+        raise BadSettingError(f"ENSEMBLE_TOKENS_FILE: {error}") from None
 
 
 def _durability(raw: str) -> Durability:
@@ -97,11 +137,11 @@ class Settings:
         _redis_url, "", "The Redis or Valkey (6.2 or newer) to use. Without it the sidecar starts its own."
     )
     host: str = _setting(_text, "127.0.0.1", "The address to listen at; `0.0.0.0` in a container.")
-    port: int = _setting(_whole(0, 65_535), "8787", "The port to listen at; `0` takes a free one.")
+    port: int = _setting(_port, "8787", "The port to listen at; `0` takes a free one.")
     workers: int = _setting(_whole(1, 64), "2", "How many processes serve.")
     threads: int = _setting(_whole(1, 256), "8", "How many requests each process serves at once.")
     data_dir: Path = _setting(  # noqa: RUF009 -- it declares a field
-        _folder,
+        _path,
         "~/.local/share/ensemble",
         "Where the first-start token, the address file and the sidecar's own store live.",
     )
@@ -110,8 +150,13 @@ class Settings:
         metadata={
             "parse": _tokens,
             "default": "",
-            "meaning": "`name=token,name=token`: each name is a tenant. Without it a token is made at the first start.",
+            "meaning": "`name=token,name=token`: each name is a tenant; one that stands twice has two tokens, an old and a "
+            "new one. Without it a token is made at the first start.",
         },
+    )
+    """The tenant of each token, from either variable."""
+    tokens_file: Path | None = _setting(  # noqa: RUF009 -- it declares a field
+        _path, "", "A file to read `ENSEMBLE_TOKENS` from, such as a secret's; entries may stand on lines, too."
     )
     durability: Durability = _setting(  # noqa: RUF009 -- it declares a field
         _durability, "everysec", "`everysec`: on disk within a second. `strict`: on disk before it is answered."
@@ -137,6 +182,8 @@ class Settings:
                 values[each.name] = each.metadata["parse"](raw) if raw else None
             except ValueError as error:
                 raise BadSettingError(f"{variable}: {error}") from None
+        if values["tokens_file"]:
+            values["tokens"] = _from_file(values["tokens_file"], values["tokens"])
         return cls(**values)
 
 
@@ -152,6 +199,8 @@ def unknown(environment: Mapping[str, str]) -> list[str]:
     known = [variable for variable, _, _ in table()]
     sentences = []
     for name in sorted(name for name in environment if name.startswith(PREFIX) and name not in known):
+        if _LINK.fullmatch(name) or _ADDRESS.match(environment[name]):
+            continue
         near = get_close_matches(name, known, n=1)
         sentences.append(f"{name} is no setting of the sidecar." + (f" Did you mean {near[0]}?" if near else ""))
     return sentences

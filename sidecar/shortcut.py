@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from logging import DEBUG
+from time import perf_counter
 from typing import Any, cast
 
 from gunicorn.util import http_date
@@ -23,6 +25,7 @@ from sidecar.auth import Tenants
 from sidecar.errors import SidecarError, Unauthorized
 from sidecar.http import Handler, problem_response
 from sidecar.patience import PatientWorker
+from sidecar.requestlog import log, tell_request
 
 __all__ = ["SHORTCUT", "Shortcut", "ShortcutWorker", "shortcut"]
 
@@ -50,18 +53,23 @@ def shortcut(tenants: Tenants, handler: Handler, most_bytes: int) -> Shortcut:
     def answered(authorization: str, body: bytes) -> tuple[str, list[tuple[str, str]], bytes] | None:
         if len(body) > most_bytes:
             return None
+        began_s = perf_counter() if log.isEnabledFor(DEBUG) else None
         try:
             tenant, ask = tenants.of(authorization), Exchange.model_validate_json(body)
         except (Unauthorized, ValidationError):
             return None
         try:
             answer = cast(Answer, handler(tenant, None, ask))  # never a stream
-            return "200 OK", _JSON, answer.model_dump_json().encode()
+            said = "200 OK", _JSON, answer.model_dump_json().encode()
         except SidecarError as error:
             response = problem_response(error.problem())
-            return response.status, response.headers.to_wsgi_list(), response.get_data()
+            said = response.status, response.headers.to_wsgi_list(), response.get_data()
         except Exception:  # noqa: BLE001 -- a fault of ours; the long way meets it again, says so and logs it
             return None
+        if began_s is not None:
+            trace_id = ask.open.trace_id if ask.open else ""
+            tell_request(EXCHANGE.method, EXCHANGE.path, int(said[0][:3]), began_s, tenant=tenant, trace_id=trace_id)
+        return said
 
     return answered
 

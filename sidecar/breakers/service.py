@@ -43,7 +43,8 @@ class Breakers:
         found = self._store.look(tenant, look, (at, changes_at))
         if found is None:
             detail = f"No breaker of {params.identity!r} is on record: nothing failed there lately."
-            raise errors.NotFound(detail, Fault(field="identity", problem="not on record"))
+            fix = "Take it for closed, or look its spelling up in the list of breakers."
+            raise errors.NotFound(detail, Fault(field="identity", problem="not on record", fix=fix))
         return found
 
     def all(self, tenant: str) -> BreakerList:

@@ -39,7 +39,8 @@ class Results:
             text = self._redis.get(key)
         if text is None:
             detail = f"No result is stored as {params.ref}; they are kept for {WHOLE_TTL_S // 3600} hours."
-            raise NotFound(detail, Fault(field="ref", problem="not on record"))
+            fix = "Check the reference, or store the result again."
+            raise NotFound(detail, Fault(field="ref", problem="not on record", fix=fix))
         return WholeResult(ref=params.ref, value=from_json(text))
 
 

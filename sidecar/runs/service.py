@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
 from ensemble.contract.caching import CacheParams, CacheView
-from ensemble.contract.exchange import Exchange, ExchangeAnswer
+from ensemble.contract.exchange import Exchange, ExchangeAnswer, Role, RunHead
 from ensemble.contract.problems import Fault
 from ensemble.contract.runs import CancelAnswer, RunList, RunLog, RunParams, RunsParams, RunView
 from ensemble.rules.addresses import run_hash
@@ -20,6 +21,8 @@ from sidecar.runs.index import RunIndex
 from sidecar.store.store import Store
 
 __all__ = ["Runs"]
+
+log = logging.getLogger("sidecar.runs")
 
 
 class Runs:
@@ -40,12 +43,15 @@ class Runs:
 
         """
         try:
-            return self._store.decide(tenant, lambda snapshot: decide(ask, snapshot, self._defaults), wanted(ask))
+            answer = self._store.decide(tenant, lambda snapshot: decide(ask, snapshot, self._defaults), wanted(ask))
         except Conflict as error:
             fault = Fault(field=error.field, problem=error.problem, fix=error.fix)
             raise errors.Conflict("The exchange contradicts what is on record; nothing was written.", fault) from error
         except UnknownRun as error:
             raise _unknown(error) from error
+        if (ask.open or ask.close) and log.isEnabledFor(logging.INFO):
+            _tell(tenant, ask, answer.run)
+        return answer
 
     def cancel(self, tenant: str, params: RunParams) -> CancelAnswer:
         """End a run that is under way, by its engine if one runs it. Raises NotFound, Contended."""
@@ -88,6 +94,19 @@ class Runs:
             return snapshot.fields(key), snapshot.now_ms
 
         return self._store.look(tenant, look, (Address(key, EVERY),))
+
+
+def _tell(tenant: str, ask: Exchange, run: RunHead) -> None:
+    """Tell the log that a run was opened, taken up again or closed by who runs it; sent twice, it is told twice."""
+    if run.role is not Role.OWNER:
+        return
+    extra = {"tenant": tenant, "run_id": run.run_id}
+    if ask.open:
+        became = "opened" if run.epoch == 1 else "taken up again"
+        log.info("Run %s was %s.", run.run_id, became, extra=extra | {"trace_id": run.trace_id, "epoch": run.epoch})
+    if ask.close:
+        status = ask.close.status.value
+        log.info("Run %s was closed: %s.", run.run_id, status, extra=extra | {"status": status})
 
 
 def _unknown(error: UnknownRun) -> errors.NotFound:

@@ -1,8 +1,9 @@
 """The sweep: every few seconds one worker tidies after engines that are not heard of any more.
 
 It runs as a thread of the workers, not in gunicorn's master: the master has to restart workers and the store whatever
-happens, so it must never wait for the store. Which worker sweeps is settled in Redis, because several sidecars may share
-one: whoever sets a key that lapses after a round has that round. A sweeper killed in the middle leaves nothing behind.
+happens, so it must never wait for the store. Which worker sweeps a tenant is settled in Redis, because several sidecars
+may share one, each with tenants of its own: whoever sets a tenant's key that lapses after a round has that round. A sweeper
+killed in the middle leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ __all__ = ["EVERY_S", "Sweeper"]
 
 EVERY_S = 10.0
 """How often there is a sweep, or as often as three times a lease where that is shorter."""
-ROUND_KEY = "ens:sweep"
-"""Who sets it has the round; no tenant's, so it has no hash tag."""
+ROUND = "sweep"
+"""The tenant's key that gives the round to who sets it."""
 MOST_RUNS = 500
 """Lapsed runs of one tenant in one round."""
 LOOKED_AT = 200
@@ -52,29 +53,44 @@ class Sweeper:
 
     def sweep(self) -> int:
         """Sweep once, whoever has the round; return how many runs had lost their engine. Raises StoreUnavailable."""
+        return sum(self._swept(tenant) for tenant in self._tenants)
+
+    def round(self) -> int:
+        """Sweep the tenants whose round nobody has yet, whatever befalls one; return how many runs had lost their engine."""
         lapsed = 0
         for tenant in self._tenants:
-            # What can't be read of one tenant, which the log tells, must not keep all others waiting.
-            with suppress(StoreDamaged):
-                lapsed += self._lapsed_runs(tenant)
-            with suppress(StoreDamaged):
-                self._lapsed_reservations(tenant)
-            with suppress(StoreDamaged):
-                self._forget(tenant)
+            try:
+                if self._has_round(tenant):
+                    lapsed += self._swept(tenant)
+            except StoreUnavailable:
+                continue  # Readiness tells of it; in a Cluster it may be this tenant's node only.
+            except Exception:
+                log.exception("A sweep failed; the next one begins anew.", extra={"tenant": tenant})
+        if lapsed:
+            runs = "1 run has lost its engine" if lapsed == 1 else f"{lapsed} runs have lost their engines"
+            log.warning("%s; what was under way there is uncertain.", runs)
         return lapsed
 
     def _go_round(self) -> None:
         pause = threading.Event()
         while not pause.wait(self._every_s / 2):
-            try:
-                with store_errors():
-                    mine = self._store.redis.set(ROUND_KEY, "1", nx=True, px=int(self._every_s * 1000))
-                if mine and (lapsed := self.sweep()):
-                    log.warning("%d runs have lost their engine; what they had under way is uncertain.", lapsed)
-            except StoreUnavailable:
-                continue  # Readiness tells of it, and every request does.
-            except Exception:
-                log.exception("A sweep failed; the next one begins anew.")
+            self.round()
+
+    def _has_round(self, tenant: str) -> bool:
+        key = full_key(tenant, ROUND)
+        with store_errors():
+            return bool(self._store.redis.set(key, "1", nx=True, px=int(self._every_s * 1000)))
+
+    def _swept(self, tenant: str) -> int:
+        lapsed = 0
+        # What can't be read here, which the log tells, must not keep the rest waiting.
+        with suppress(StoreDamaged):
+            lapsed = self._lapsed_runs(tenant)
+        with suppress(StoreDamaged):
+            self._lapsed_reservations(tenant)
+        with suppress(StoreDamaged):
+            self._forget(tenant)
+        return lapsed
 
     def _lapsed_runs(self, tenant: str) -> int:
         runs = self._ended(tenant, LEASES)

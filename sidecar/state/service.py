@@ -75,7 +75,7 @@ class State:
         if raw is None:
             raise NotFound(
                 f"The namespace {at.namespace!r} of this trace holds no {at.key!r}.",
-                Fault(field="key", problem="not there"),
+                Fault(field="key", problem="not there", fix="Put a value first, or list the namespace for its keys."),
             )
         return to_entry(at.key, raw)
 

@@ -62,7 +62,7 @@ def tenant() -> str:
 @pytest.fixture
 def app(redis: Client, tenant: str) -> Flask:
     """The app, with two tenants."""
-    tokens = {tenant: "token-of-the-tenant", f"{tenant}-other": "token-of-the-other-one"}
+    tokens = {"token-of-the-tenant": tenant, "token-of-the-other-one": f"{tenant}-other"}
     return create_app(Settings.from_environment({"ENSEMBLE_MAX_BODY_BYTES": "65536"}), redis, tokens)
 
 

@@ -22,6 +22,8 @@ from sidecar.store.connection import connect
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20
+SLOW_S = 6
+"""What a store takes to load that is made to take its time."""
 
 type Start = Callable[..., Sidecar]
 
@@ -62,6 +64,13 @@ class Sidecar:
             self.process.send_signal(how)
         _, logged = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, logged
+
+    def children(self) -> list[int]:
+        """Return the process ids of its workers and its store."""
+        listed = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=True
+        )
+        return [int(pid) for pid in listed.stdout.split()]
 
     def store_pid(self) -> int:
         """Return the process id of its embedded store."""
@@ -191,6 +200,32 @@ def test_a_store_that_crashes_is_started_again(start: Start) -> None:
     assert (said.status, said.json()["value"]) == (200, 1)
 
 
+def test_workers_are_replaced_while_the_store_takes_its_time_to_come_back(start: Start) -> None:
+    """The master waits for nobody: all children are killed at once, and the store's file takes seconds to load."""
+    sidecar = start(ENSEMBLE_DURABILITY="strict")
+    sidecar.ask("PUT", "/v1/traces/t/state/a/k", '{"writer":"a","value":1}')
+    store = sidecar.store_pid()
+    workers = [pid for pid in sidecar.children() if pid != store]
+    (written,) = (sidecar.data / "store" / "appendonlydir").glob("*.incr.aof")
+    with written.open("a") as commands:
+        commands.write(f"*3\r\n$5\r\nDEBUG\r\n$5\r\nSLEEP\r\n${len(str(SLOW_S))}\r\n{SLOW_S}\r\n")
+    for pid in [store, *workers]:
+        os.kill(pid, signal.SIGKILL)
+    began = time.monotonic()
+    while {store, *workers} & set(sidecar.children()):
+        assert time.monotonic() - began < SLOW_S
+
+    assert sidecar.ask("GET", "/v1/health/live").status == 200
+    assert sidecar.ask("GET", "/v1/health/ready").status == 503
+    assert time.monotonic() - began < SLOW_S
+    while sidecar.ask("GET", "/v1/health/ready").status != 200:
+        assert time.monotonic() - began < PATIENCE_S
+    assert sidecar.ask("GET", "/v1/traces/t/state/a/k").json()["value"] == 1
+    _, logged = sidecar.end()
+    assert "was ended by SIGKILL" in logged
+    assert "answers again" in logged
+
+
 def test_its_processes_serve_side_by_side(start: Start) -> None:
     """Increments through all workers and threads at once lose nothing."""
     sidecar = start()
@@ -222,6 +257,19 @@ def test_named_tokens_make_tenants_and_no_token_file(start: Start) -> None:
     assert not (sidecar.data / "token").exists()
     said = urllib3.request("GET", f"{sidecar.url}/v1/runs", headers={"Authorization": "Bearer second-secret-token"})
     assert said.status == 200
+
+
+def test_a_tenant_with_two_tokens_from_a_file_is_one_tenant(start: Start, tmp_path: Path) -> None:
+    """Named once in the greeting, with the file; what one token wrote the other reads."""
+    secret = tmp_path / "secret"
+    secret.write_text("one=first-secret-token-1\none=second-secret-token\n")
+    sidecar = start(ENSEMBLE_TOKENS_FILE=str(secret))
+
+    assert f"the token of one from {secret}" in sidecar.greeting
+    url, json = f"{sidecar.url}/v1/traces/t/state/a/k", {"Content-Type": "application/json"}
+    old, new = ({"Authorization": f"Bearer {token}"} for token in ("first-secret-token-1", "second-secret-token"))
+    assert urllib3.request("PUT", url, headers=old | json, body='{"writer":"a","value":1}').status == 200
+    assert urllib3.request("GET", url, headers=new).json()["value"] == 1
 
 
 @pytest.mark.parametrize(

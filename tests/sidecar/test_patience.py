@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ensemble.contract.problems import Problem
 from tests.standin.world import SidecarProcess
 
 THREADS = 2
@@ -69,3 +70,39 @@ def test_chunks_that_are_none_are_a_bad_request(sidecar: SidecarProcess) -> None
 
     assert answer.status == 400
     assert b"chunks" in said
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code", "field"),
+    [
+        (b"GET /v1/about HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n", 431, "too_large", "header"),
+        (b"GET /v1/about HTTP/1.1\r\n" + b"X-A: 1\r\n" * 200 + b"\r\n", 431, "too_large", "header"),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "too_large", "request line"),
+        (HEAD + b"Content-Length: secret\r\n\r\n", 400, "bad_request", "Content-Length"),
+        (HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", 400, "bad_request", "Content-Length"),
+        (HEAD + b"Transfer-Encoding: secret\r\n\r\n", 501, "bad_request", "Transfer-Encoding"),
+        (HEAD + b"Expect: secret\r\n\r\n", 417, "bad_request", "Expect"),
+        (HEAD + b"secret\r\n\r\n", 400, "bad_request", "header"),
+        (HEAD + b"Authorization: sec\x00ret\r\n\r\n", 400, "bad_request", "header"),
+        (b"secret\r\n\r\n", 400, "bad_request", "request line"),
+        (b"GET /v1/about HTTP/9.9\r\n\r\n", 400, "bad_request", "request line"),
+        (b"g@t /v1/about HTTP/1.1\r\n\r\n", 400, "bad_request", "request line"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "bad_request", "request line"),
+    ],
+)
+def test_what_the_servers_own_parser_refuses_is_a_problem_document_too(
+    sidecar: SidecarProcess, request_bytes: bytes, status: int, code: str, field: str
+) -> None:
+    """On a new connection, which is closed then, and nothing of what stood there is repeated."""
+    with socket.create_connection(("127.0.0.1", sidecar.port), 10) as asked:
+        asked.sendall(request_bytes)
+        answer = http.client.HTTPResponse(asked)
+        answer.begin()
+        problem = Problem.model_validate_json(answer.read())
+
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Connection"] == "close"
+    assert (answer.status, problem.status, problem.code, problem.errors[0].field) == (status, status, code, field)
+    assert all(fault.problem and fault.fix for fault in problem.errors)
+    assert "secret" not in problem.model_dump_json()
+    assert live(sidecar, 10) == 200

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.auth import Tenants
 from sidecar.settings import BadSettingError, Durability, Settings, table, unknown
 
 
@@ -37,7 +38,7 @@ def test_every_variable_is_read_and_an_empty_one_counts_as_not_set() -> None:
 
     assert (chosen.redis_url, chosen.host, chosen.port) == ("rediss://cache:6380/2", "0.0.0.0", 0)
     assert (chosen.workers, chosen.threads, chosen.data_dir) == (2, 3, Path("/var/lib/ensemble"))
-    assert chosen.tokens == {"a": "aaaaaaaaaaaaaaaa==", "b": "bbbbbbbbbbbbbbbbbb"}
+    assert chosen.tokens == {"aaaaaaaaaaaaaaaa==": "a", "bbbbbbbbbbbbbbbbbb": "b"}
     assert (chosen.durability, chosen.max_body_bytes, chosen.log_level) == (Durability.STRICT, 2048, "DEBUG")
 
 
@@ -48,12 +49,16 @@ def test_every_variable_is_read_and_an_empty_one_counts_as_not_set() -> None:
         ("ENSEMBLE_REDIS_URL", "redis://", "names no server"),
         ("ENSEMBLE_PORT", "65536", "from 0 to 65535"),
         ("ENSEMBLE_PORT", "-1", "from 0 to 65535"),
+        ("ENSEMBLE_PORT", "tcp://10.0.0.1:8787", "Kubernetes .* enableServiceLinks: false .* another name"),
         ("ENSEMBLE_WORKERS", "two", "from 1 to 64"),
         ("ENSEMBLE_THREADS", "0", "from 1 to 256"),
         ("ENSEMBLE_TOKENS", "justasecretwithoutaname", "Entry 1 is not name=token"),
         ("ENSEMBLE_TOKENS", "a=short", "16-512"),
-        ("ENSEMBLE_TOKENS", "a=aaaaaaaaaaaaaaaa,a=bbbbbbbbbbbbbbbb", "stands twice"),
-        ("ENSEMBLE_TOKENS", "a=aaaaaaaaaaaaaaaa,b=aaaaaaaaaaaaaaaa", "same token"),
+        ("ENSEMBLE_TOKENS", "a=aaaaaaaaaaaaaaaa,a=bbbbbbbbbbbbbbbb,a=cccccccccccccccc", "stands 3 times"),
+        ("ENSEMBLE_TOKENS", "a=aaaaaaaaaaaaaaaa,b=aaaaaaaaaaaaaaaa", "same token as another"),
+        ("ENSEMBLE_TOKENS", "a=aaaaaaaaaaaaaaaa,a=aaaaaaaaaaaaaaaa", "same token as itself"),
+        ("ENSEMBLE_TOKENS_FILE", "/nowhere/at/all", "can't be read: No such file"),
+        ("ENSEMBLE_TOKENS_FILE", "/", "can't be read: Is a directory"),
         ("ENSEMBLE_TOKENS", "{a}=aaaaaaaaaaaaaaaa", "Entry 1"),
         ("ENSEMBLE_DURABILITY", "always", "everysec or strict"),
         ("ENSEMBLE_MAX_BODY_BYTES", "1e6", "from 1024"),
@@ -71,10 +76,56 @@ def test_a_bad_value_is_an_error_that_names_the_variable_and_the_fix(variable: s
 def test_no_token_is_ever_shown() -> None:
     """Neither in an error nor in the settings' own text."""
     with pytest.raises(BadSettingError) as caught:
-        Settings.from_environment({"ENSEMBLE_TOKENS": "a=hush-hush-hush-hush,a=hush-hush-hush-more"})
+        Settings.from_environment({"ENSEMBLE_TOKENS": "a=hush-hush-hush-hush,b=hush-hush-hush-hush"})
     good = Settings.from_environment({"ENSEMBLE_TOKENS": "a=hush-hush-hush-hush"})
 
     assert "hush" not in str(caught.value) + repr(good)
+
+
+def test_a_tenant_has_two_tokens_while_one_is_changed_for_the_other() -> None:
+    """Old and new are good, so nobody is locked out between."""
+    chosen = Settings.from_environment(
+        {"ENSEMBLE_TOKENS": "a=old-old-old-old-old,b=bbbbbbbbbbbbbbbb,a=new-new-new-new-new"}
+    )
+    assert chosen.tokens is not None
+    tenants = Tenants(chosen.tokens)
+
+    assert [tenants.of(f"Bearer {token}") for token in ("old-" * 4 + "old", "new-" * 4 + "new")] == ["a", "a"]
+    assert tenants.of("Bearer bbbbbbbbbbbbbbbb") == "b"
+
+
+def test_tokens_may_stand_in_a_file(tmp_path: Path) -> None:
+    """As Docker and Kubernetes hand secrets out: with a line break at the end, a tenant a line or in one line."""
+    file = tmp_path / "tokens"
+    for written in (
+        "a=aaaaaaaaaaaaaaaa\nb=bbbbbbbbbbbbbbbb\n",
+        "a=aaaaaaaaaaaaaaaa,b=bbbbbbbbbbbbbbbb",
+        "\r\na=aaaaaaaaaaaaaaaa\r\n\r\n  b=bbbbbbbbbbbbbbbb\r\n",
+    ):
+        file.write_text(written)
+        chosen = Settings.from_environment({"ENSEMBLE_TOKENS_FILE": str(file)})
+        assert chosen.tokens == {"aaaaaaaaaaaaaaaa": "a", "bbbbbbbbbbbbbbbb": "b"}
+
+
+@pytest.mark.parametrize(
+    ("written", "more", "says"),
+    [
+        (b"", {}, "Entry 1"),
+        (b"hush-hush-hush-hush\n", {}, "Entry 1"),
+        (b"\xff\xfe", {}, "no text"),
+        (b"a=hush-hush-hush-hush", {"ENSEMBLE_TOKENS": "a=hush-hush-hush-hush"}, "Set one of them"),
+    ],
+)
+def test_a_bad_file_of_tokens_is_an_error_that_shows_none(
+    tmp_path: Path, written: bytes, more: dict[str, str], says: str
+) -> None:
+    """And names the variable."""
+    file = tmp_path / "tokens"
+    file.write_bytes(written)
+    with pytest.raises(BadSettingError, match=f"^ENSEMBLE_TOKENS_FILE: .*{says}") as caught:
+        Settings.from_environment({"ENSEMBLE_TOKENS_FILE": str(file)} | more)
+
+    assert "hush" not in str(caught.value)
 
 
 def test_a_variable_nobody_knows_is_told_with_its_near_match() -> None:
@@ -83,6 +134,23 @@ def test_a_variable_nobody_knows_is_told_with_its_near_match() -> None:
 
     assert "ENSEMBLE_REDIS_URI" in said
     assert "ENSEMBLE_REDIS_URL" in said
+
+
+def test_what_kubernetes_tells_of_services_is_no_typo() -> None:
+    """A pod is told of each Service by seven variables, whatever it is called."""
+    told = {
+        "ENSEMBLE_SERVICE_HOST": "10.0.0.1",
+        "ENSEMBLE_SERVICE_PORT": "8787",
+        "ENSEMBLE_SERVICE_PORT_HTTP": "8787",
+        "ENSEMBLE_SIDECAR_SERVICE_HOST": "10.0.0.1",
+        "ENSEMBLE_SIDECAR_PORT": "tcp://10.0.0.1:8787",
+        "ENSEMBLE_PORT_8787_TCP": "tcp://10.0.0.1:8787",
+        "ENSEMBLE_PORT_8787_TCP_PROTO": "tcp",
+        "ENSEMBLE_PORT_8787_TCP_ADDR": "10.0.0.1",
+    }
+
+    assert unknown(told) == []
+    assert unknown({"ENSEMBLE_PORTS": "1"})
 
 
 def test_the_documentation_shows_the_same_table() -> None:

@@ -244,4 +244,5 @@ def test_what_could_be_read_in_two_ways_is_left_to_the_servers_own_parser(connec
     head = connection.head()
 
     assert head.startswith(b"HTTP/1.1 ")
-    assert b"problem+json" not in head or b"Server: gunicorn" in head
+    # The parser's refusals end the connection, the answers of the long way tell the server; those of the short way neither.
+    assert b"problem+json" not in head or b"Server: gunicorn" in head or b"Connection: close" in head

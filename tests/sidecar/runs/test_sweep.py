@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
+import pytest
+
 from ensemble.contract.exchange import AdmissionAsk, Exchange, OpenRun, PlannedStep
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.runs import RunParams
@@ -44,6 +48,39 @@ def test_a_lapsed_run_is_tidied_and_off_the_list(store: Store, tenant: str) -> N
     assert [each.outcome for each in view.attempts] == [Outcome.UNCERTAIN]
     assert (view.status, view.budget.calls_reserved, view.budget.calls_committed) == (RunStatus.RUNNING, 0, 1)
     assert store.redis.zcard(full_key(tenant, "leases")) == 0
+
+
+def test_sidecars_of_other_tenants_and_leases_on_one_store_keep_no_round_from_each_other(
+    store: Store, tenant: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever sweeps sweeps its own tenants only, so a round is a tenant's; of one tenant's sidecars one has it."""
+    runs, other = Runs(store, Defaults(lease_ms=LEASE_MS)), f"{tenant}-other"
+    for each in (tenant, other):
+        opened(runs, each)
+        while runs.get(each, RunParams(run_id=RUN)).lease_ms:
+            pass
+    slow, quick = Sweeper(store, [tenant], 600_000), Sweeper(store, [other], 60_000)
+    with caplog.at_level(logging.WARNING, "sidecar.sweep"):
+        assert [slow.round(), quick.round()] == [1, 1]
+    assert [record.message.partition(";")[0] for record in caplog.records] == ["1 run has lost its engine"] * 2
+
+    opened(runs, other, "d" * 32)
+    while runs.get(other, RunParams(run_id="d" * 32)).lease_ms:
+        pass
+    both = Sweeper(store, [tenant, other], 30_000)
+    assert both.round() == 0
+    assert both.sweep() == 1
+
+
+def test_a_round_comes_again(store: Store, tenant: str) -> None:
+    """After a third of a lease, without anybody giving it back."""
+    runs = Runs(store, Defaults(lease_ms=LEASE_MS))
+    sweeper = Sweeper(store, [tenant], 300)
+    sweeper.round()
+    opened(runs, tenant)
+    while not sweeper.round():
+        pass
+    assert [each.outcome for each in runs.get(tenant, RunParams(run_id=RUN)).attempts] == [Outcome.UNCERTAIN]
 
 
 def test_a_living_run_is_left_alone(store: Store, tenant: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from sidecar import embedded
 from sidecar.app import create_app
 from sidecar.embedded import EmbeddedStore
 from sidecar.errors import StartError
@@ -37,7 +38,7 @@ def own(tmp_path: Path) -> Iterator[EmbeddedStore]:
 @pytest.fixture
 def client(own: EmbeddedStore) -> FlaskClient:
     """A caller of the app on that server."""
-    tokens = {"t": "token-of-the-tenant"}
+    tokens = {"token-of-the-tenant": "t"}
     return create_app(Settings.from_environment({}), connect(own.url), tokens).test_client()
 
 
@@ -167,7 +168,7 @@ def test_a_store_that_takes_no_writes_is_not_ready_and_says_why(told: str, folde
     """In the same words as to those who write; looking whether it is leaves nothing behind."""
     url, folder = folder_of_a_store
     admin: Any = connect(url)
-    client = create_app(Settings.from_environment({}), connect(url), {"t": "token-of-the-tenant"}).test_client()
+    client = create_app(Settings.from_environment({}), connect(url), {"token-of-the-tenant": "t"}).test_client()
     assert client.get("/v1/health/ready").status_code == 200
     assert admin.dbsize() == 0
     mend = REFUSALS[told](admin, folder)
@@ -195,7 +196,7 @@ def test_a_cluster_one_of_whose_primaries_takes_no_writes_is_not_ready() -> None
     """Each of them is asked, and only about keys nobody keeps."""
     with cluster() as whole:
         told = connect(whole.url)
-        client = create_app(Settings.from_environment({}), told, {"t": "x"}).test_client()
+        client = create_app(Settings.from_environment({}), told, {"x": "t"}).test_client()
         nodes: list[Any] = [told.get_redis_connection(node) for node in told.get_primaries()]  # type: ignore[attr-defined] # the cluster's
         assert client.get("/v1/health/ready").status_code == 200
         for node in nodes:
@@ -247,6 +248,45 @@ def test_a_store_left_behind_by_a_killed_launcher_is_taken_over_with_its_data(ow
         assert _kept(successor) == "v"
     finally:
         successor.stop()
+
+
+def test_a_store_left_behind_that_stands_still_is_not_joined_by_a_second_one(
+    own: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both would write to the same files."""
+    assert own.pid is not None
+    monkeypatch.setattr(embedded, "STOP_TIMEOUT_S", 0.5)
+    successor = EmbeddedStore(Path(own.url.removeprefix("unix://")).parent, Durability.EVERYSEC)
+    os.kill(own.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(StartError, match="does not stop"):
+            successor.start()
+        assert successor.pid is None
+    finally:
+        os.kill(own.pid, signal.SIGCONT)
+
+
+def test_the_log_of_a_store_that_crashed_is_kept(own: EmbeddedStore) -> None:
+    """Whatever it said last; starts that fail afterwards do not push it out."""
+    folder = Path(own.url.removeprefix("unix://")).parent
+    with (folder / "valkey.log").open("a") as log:
+        log.write("the last words")
+    _kill(own)
+    (folder / "appendonlydir").rename(folder / "away")
+    (folder / "appendonlydir").write_text("no folder")
+    assert own.end() == "was ended by SIGKILL"
+    assert own.log_end().endswith("the last words")
+    for _ in range(2):
+        own.spawn()
+        while own.running:
+            pass
+        assert own.end() == "ended by itself with status 1"
+
+    assert (folder / "valkey.log.1").read_text().endswith("the last words")
+    assert (folder / "valkey.log").read_text().count("appendonlydir") >= 2
+    (folder / "appendonlydir").unlink()
+    (folder / "away").rename(folder / "appendonlydir")
+    own.start()
 
 
 def _kept(server: EmbeddedStore) -> str | None:
