@@ -26,6 +26,8 @@ __all__ = ["launch"]
 
 BACKLOG = 512
 """Connections that wait for a worker."""
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared with, not listened at
+"""Hosts that stand for every address of the machine."""
 
 log = logging.getLogger("sidecar.launcher")
 
@@ -56,7 +58,8 @@ def launch(settings: Settings) -> None:
 
         def on_ready() -> None:
             data.tell_address(url)
-            print(_greeting(url, tokens, token_file, show=sys.stdout.isatty()), flush=True)  # noqa: T201 -- for whoever started it
+            where = _where(settings.host, url)
+            print(_greeting(where, tokens, token_file, show=sys.stdout.isatty()), flush=True)  # noqa: T201 -- for whoever started it
 
         Server(
             settings,
@@ -109,7 +112,14 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _greeting(url: str, tokens: Mapping[str, str], token_file: Path | None, *, show: bool) -> str:
+def _where(host: str, url: str) -> str:
+    """Return what to tell of *url*: a host that stands for all addresses is none to paste."""
+    if host not in EVERYWHERE:
+        return url
+    return f"all addresses: reach it by this machine's name or address, port {url.rpartition(':')[2]}"
+
+
+def _greeting(where: str, tokens: Mapping[str, str], token_file: Path | None, *, show: bool) -> str:
     """Return the line that says where it listens and which token to paste; the token itself only if *show*."""
     if token_file is None:
         paste = f"paste the token of {' or '.join(tokens)} from ENSEMBLE_TOKENS"
@@ -117,7 +127,7 @@ def _greeting(url: str, tokens: Mapping[str, str], token_file: Path | None, *, s
         paste = f"paste this token: {next(iter(tokens.values()))}"
     else:
         paste = f"paste the token in {token_file}"
-    return f"Ensemble's sidecar listens at {url} - {paste}"
+    return f"Ensemble's sidecar listens at {where} - {paste}"
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -98,6 +99,18 @@ def test_it_says_where_it_listens_and_keeps_its_token_in_a_private_file(start: S
     status, logged = sidecar.end()
     assert status == 0
     assert token_file.read_text().strip() not in sidecar.greeting + logged
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_host_that_stands_for_all_addresses_is_not_told_as_one_to_paste(start: Start, host: str) -> None:
+    """But the port is, and how the machine is found."""
+    if host == "::" and not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    sidecar = start(ENSEMBLE_HOST=host)
+    port = sidecar.url.rpartition(":")[2]
+
+    assert f"by this machine's name or address, port {port} - paste" in sidecar.greeting
+    assert host not in sidecar.greeting.partition(" - ")[0]
 
 
 def test_at_a_terminal_the_token_itself_is_shown(tmp_path: Path) -> None:
