@@ -20,6 +20,7 @@ import urllib3
 
 from sidecar.settings import table
 from sidecar.store.connection import connect
+from tests.pages import fenced, page
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20
@@ -143,6 +144,25 @@ def test_data_token_and_versions_survive_a_restart(start: Start) -> None:
     second = start()
     assert token == (second.data / "token").read_text()
     assert second.ask("GET", "/v1/traces/t/state/a/k").json() == {"key": "k", "value": "kept", "version": 1}
+
+
+def test_a_copy_made_while_it_runs_can_be_restored(start: Start, tmp_path: Path) -> None:
+    """By the page's own program; token and budgets are there again, and what came after the copy is not."""
+    (program,) = fenced(page("sidecar.md"), "python")
+    sidecar, backup = start(), tmp_path / "backup"
+    sidecar.ask("PUT", "/v1/budgets/one?name=ours", '{"limits":{"tokens":100}}')
+    variables = {"ENSEMBLE_DATA_DIR": str(sidecar.data), "BACKUP": str(backup)}
+    subprocess.run([sys.executable, "-c", program], env=os.environ | variables, check=True, timeout=PATIENCE_S)
+    sidecar.ask("PUT", "/v1/budgets/one?name=later", '{"limits":{"tokens":100}}')
+    client = connect(f"unix://{sidecar.data / 'store' / 'valkey.sock'}")
+    assert client.config_get("auto-aof-rewrite-percentage") == {"auto-aof-rewrite-percentage": "100"}
+    client.close()
+    token = (sidecar.data / "token").read_text()
+    assert sidecar.end()[0] == 0
+
+    restored = start(backup)
+    assert (restored.data / "token").read_text() == token
+    assert [each["name"] for each in restored.ask("GET", "/v1/budgets").json()["budgets"]] == ["ours"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
