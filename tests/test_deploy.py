@@ -354,6 +354,17 @@ def test_the_unit_starts_the_sidecar_on_its_own_folder_and_lets_it_end_in_order(
     assert unit["RestartPreventExitStatus"] == "2"
 
 
+def test_every_page_names_this_version_of_the_image() -> None:
+    """Whoever copies a command builds what the files beside it start."""
+    named = {
+        tag
+        for path in (ROOT / "README.md", *DEPLOY.iterdir())
+        for tag in re.findall(r"ensemble-sidecar:([\w.]*\w)", path.read_text(encoding="utf-8"))
+    }
+
+    assert named == {version()}
+
+
 def test_every_file_is_told_of() -> None:
     """In the folder's page, which names no other."""
     text = (DEPLOY / "README.md").read_text(encoding="utf-8")
