@@ -26,6 +26,8 @@ __all__ = ["launch"]
 
 BACKLOG = 512
 """Connections that wait for a worker."""
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared with, not listened at
+"""Hosts that stand for every address of the machine."""
 
 log = logging.getLogger("sidecar.launcher")
 
@@ -56,7 +58,8 @@ def launch(settings: Settings) -> None:
 
         def on_ready() -> None:
             data.tell_address(url)
-            greeting = _greeting(url, tokens, settings.tokens_file, token_file, show=sys.stdout.isatty())
+            where = _where(settings.host, url)
+            greeting = _greeting(where, tokens, settings.tokens_file, token_file, show=sys.stdout.isatty())
             print(greeting, flush=True)  # noqa: T201 -- for whoever started it
 
         Server(
@@ -110,7 +113,14 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _greeting(url: str, tokens: Mapping[str, str], given: Path | None, made: Path | None, *, show: bool) -> str:
+def _where(host: str, url: str) -> str:
+    """Return what to tell of *url*: a host that stands for all addresses is none to paste."""
+    if host not in EVERYWHERE:
+        return url
+    return f"all addresses: reach it by this machine's name or address, port {url.rpartition(':')[2]}"
+
+
+def _greeting(where: str, tokens: Mapping[str, str], given: Path | None, made: Path | None, *, show: bool) -> str:
     """Return the line that says where it listens and which token to paste.
 
     That is one of those *given* in a file, else in ENSEMBLE_TOKENS; or the one *made* at the first start and kept in a
@@ -123,7 +133,7 @@ def _greeting(url: str, tokens: Mapping[str, str], given: Path | None, made: Pat
         paste = f"paste this token: {next(iter(tokens))}"
     else:
         paste = f"paste the token in {made}"
-    return f"Ensemble's sidecar listens at {url} - {paste}"
+    return f"Ensemble's sidecar listens at {where} - {paste}"
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:

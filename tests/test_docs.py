@@ -44,7 +44,11 @@ LONGEST_PAGE = 230
 """Lines. A page that tells more has a second subject."""
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+INSIDE = [ROOT / "deploy" / "README.md", ROOT / "sidecar" / "README.md", ROOT / "PRIVACY.md"]
+"""Pages that stand beside what they tell of."""
+
+
+@pytest.mark.parametrize("path", PAGES + INSIDE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_leads_somewhere(path: Path) -> None:
     """To a file that is there and, behind #, to one of its headings."""
     for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -105,12 +106,16 @@ def test_the_forbidden_words_are_found(pattern: re.Pattern[str], line: str) -> N
 
 
 def test_one_version() -> None:
-    """The manifest, which Dify shows, and the project say the same."""
+    """The manifest, which Dify shows, the project and the changelog's newest release say the same."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     manifest = ROOT / "manifest.yaml"
     if manifest.exists():
         assert project == yaml.safe_load(manifest.read_text(encoding="utf-8"))["version"]
-    assert re.search(rf"^## \[(?:Unreleased|{re.escape(project)})\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    headings = re.findall(r"^## \[(.+?)\](?: - (.+))?$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == ("Unreleased", "")
+    version, day = headings[1]
+    assert version == project
+    assert date.fromisoformat(day).isoformat() == day
 
 
 @pytest.mark.parametrize(("file", "group"), LOCKED.items())

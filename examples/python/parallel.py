@@ -1,10 +1,9 @@
 """A parallel run with an aggregator and timeouts: who is late or fails is left out and named."""
 
-import os
-
 from ensemble.team import Event, Progress, Team, dify
+from examples.python import given
 
-DIFY = os.environ["DIFY_URL"]
+DIFY = given("DIFY_URL")
 
 
 def tell(event: Event) -> None:
@@ -13,9 +12,7 @@ def tell(event: Event) -> None:
         print(event.line)
 
 
-with Team(
-    {name: dify(DIFY, os.environ[f"{name.upper()}_KEY"]) for name in ("market", "rivals", "slow", "writer")}
-) as team:
+with Team({name: dify(DIFY, given(f"{name.upper()}_KEY")) for name in ("market", "rivals", "slow", "writer")}) as team:
     report = team.parallel(
         "solar pumps",
         ["market", "rivals", "slow"],

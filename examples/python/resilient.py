@@ -1,8 +1,7 @@
 """A resilient pipeline: retries, a breaker, and what was said last where the app can't be asked."""
 
-import os
-
 from ensemble.team import Team, dify
+from examples.python import given
 
 PLAN = """
 agents:
@@ -18,7 +17,7 @@ steps:
 """
 team = Team(
     {
-        "prices": dify(os.environ["DIFY_URL"], os.environ["PRICES_KEY"]),
+        "prices": dify(given("DIFY_URL"), given("PRICES_KEY")),
         "advice": lambda text: f"advice by: {text.splitlines()[-1]}",
     }
 )

@@ -1,10 +1,9 @@
 """A sequential pipeline: each agent is given the task and the answer of the one before it."""
 
-import os
-
 from ensemble.team import Team, dify
+from examples.python import given
 
-DIFY = os.environ["DIFY_URL"]
+DIFY = given("DIFY_URL")
 
 
 def headline(text: str) -> str:
@@ -14,8 +13,8 @@ def headline(text: str) -> str:
 
 with Team(
     {
-        "research": dify(DIFY, os.environ["RESEARCH_KEY"]),
-        "analysis": dify(DIFY, os.environ["ANALYSIS_KEY"]),
+        "research": dify(DIFY, given("RESEARCH_KEY")),
+        "analysis": dify(DIFY, given("ANALYSIS_KEY")),
         "headline": headline,
     }
 ) as team:
@@ -23,4 +22,6 @@ with Team(
 
 for result in report.results:
     print(f"{result.agent}: {result.text}")
+for failed in report.errors:
+    print(f"{failed.agent} {failed.status}: {failed.error and failed.error.message}")
 print(f"{report.status}, {report.usage.tokens} tokens")

@@ -1,11 +1,10 @@
 """Tracing with the context handed on: from the caller's request, through every call, to whoever comes next."""
 
-import os
-
 from ensemble.team import Call, Team, dify, trace_headers, trace_of
+from examples.python import given
 
-DIFY = os.environ["DIFY_URL"]
-experts = Team({name: dify(DIFY, os.environ[f"{name.upper()}_KEY"]) for name in ("market", "rivals")})
+DIFY = given("DIFY_URL")
+experts = Team({name: dify(DIFY, given(f"{name.upper()}_KEY")) for name in ("market", "rivals")})
 
 
 def ask_experts(call: Call) -> str:
@@ -13,7 +12,7 @@ def ask_experts(call: Call) -> str:
     return experts.parallel(call.query, trace_id=call.trace_id).answer
 
 
-desk = Team({"experts": ask_experts, "writer": dify(DIFY, os.environ["WRITER_KEY"])})
+desk = Team({"experts": ask_experts, "writer": dify(DIFY, given("WRITER_KEY"))})
 
 
 def handle(headers: dict[str, str], question: str) -> tuple[str, dict[str, str]]:

@@ -12,25 +12,13 @@ from pathlib import Path
 import pytest
 
 from ensemble.team import RunOptions
-from tests.standin.apps import App, Usage
-from tests.standin.failures import Failure, Failures
+from examples.python.__main__ import APPS, KEYS
 from tests.standin.service_api import StandIn, process
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "examples/python"
 NAMES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
 PAGE = (ROOT / "docs/python.md").read_text(encoding="utf-8")
-
-DOWN = Failure(kind="node_failed", message="the exchange is closed")
-APPS = (
-    App(name="research", answer="facts on {query}", usage=Usage(prompt_tokens=30, completion_tokens=12)),
-    App(name="analysis", answer="they grow", usage=Usage(prompt_tokens=40, completion_tokens=8)),
-    App(name="market", answer="it grows"),
-    App(name="rivals", answer="two of them"),
-    App(name="slow", answer="too late", latency_s=30),
-    App(name="writer", answer="written of: {query}"),
-    App(name="prices", answer="{query} at 9", failures=Failures(sequence=(None,), always=DOWN)),
-)
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +28,18 @@ def dify() -> Iterator[StandIn]:
         yield running
 
 
-def run(name: str, dify: StandIn) -> list[str]:
-    """Return the lines an example prints; it has to end well, and to say nothing on stderr."""
-    keys = {f"{app.name.upper()}_KEY": app.key for app in APPS}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", f"examples.python.{name}"],
-        cwd=ROOT,
-        env={**os.environ, "DIFY_URL": dify.url, **keys},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
+def start(module: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a module, with these variables beside what a process needs of this machine's."""
+    clean = {name: value for name, value in os.environ.items() if name != "DIFY_URL" and not name.endswith("_KEY")}
+    command = [sys.executable, "-W", "error", "-m", module, *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=clean | variables, capture_output=True, text=True, timeout=50, check=False
     )
+
+
+def run(name: str, dify: StandIn, **changes: str) -> list[str]:
+    """Return the lines an example prints; it has to end well, and to say nothing on stderr."""
+    done = start(f"examples.python.{name}", **{"DIFY_URL": dify.url, **KEYS, **changes})
 
     assert (0, "") == (done.returncode, done.stderr)
     return done.stdout.splitlines()
@@ -66,6 +54,34 @@ def test_each_is_given_the_answer_before_it(dify: StandIn) -> None:
     ] == run("sequential", dify)
     (asked,) = dify.log().of("analysis")
     assert "### research\nfacts on the market for solar pumps" in asked.query
+
+
+def test_who_fails_is_named_with_the_reason(dify: StandIn) -> None:
+    said = run("sequential", dify, ANALYSIS_KEY="app-aaaaaaaaaaaaaaaaaaaaaaaa")
+
+    (line,) = (line for line in said if line.startswith("analysis failed: "))
+    assert "key" in line
+    assert said[-1].startswith("partial, ")
+
+
+@pytest.mark.parametrize("missing", ["DIFY_URL", "RESEARCH_KEY"])
+def test_a_variable_that_is_missing_is_a_sentence(missing: str) -> None:
+    variables = {"DIFY_URL": "http://127.0.0.1:9/v1", **KEYS}
+    del variables[missing]
+
+    done = start("examples.python.sequential", **variables)
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert done.stderr.startswith(f"{missing} is not set. Put there the ")
+    assert "python -m examples.python" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_example_runs_without_a_dify(dify: StandIn) -> None:
+    done = start("examples.python", "sequential")
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert run("sequential", dify) == done.stdout.splitlines()
 
 
 def test_who_is_late_is_left_out_and_named(dify: StandIn) -> None:

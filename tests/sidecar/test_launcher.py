@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import urllib3
 
 from sidecar.settings import table
 from sidecar.store.connection import connect
+from tests.pages import fenced, page
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20
@@ -109,6 +111,18 @@ def test_it_says_where_it_listens_and_keeps_its_token_in_a_private_file(start: S
     assert token_file.read_text().strip() not in sidecar.greeting + logged
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_host_that_stands_for_all_addresses_is_not_told_as_one_to_paste(start: Start, host: str) -> None:
+    """But the port is, and how the machine is found."""
+    if host == "::" and not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    sidecar = start(ENSEMBLE_HOST=host)
+    port = sidecar.url.rpartition(":")[2]
+
+    assert f"by this machine's name or address, port {port} - paste" in sidecar.greeting
+    assert host not in sidecar.greeting.partition(" - ")[0]
+
+
 def test_at_a_terminal_the_token_itself_is_shown(tmp_path: Path) -> None:
     """For whoever pastes it into Dify."""
     terminal, its_end = os.openpty()
@@ -139,6 +153,25 @@ def test_data_token_and_versions_survive_a_restart(start: Start) -> None:
     second = start()
     assert token == (second.data / "token").read_text()
     assert second.ask("GET", "/v1/traces/t/state/a/k").json() == {"key": "k", "value": "kept", "version": 1}
+
+
+def test_a_copy_made_while_it_runs_can_be_restored(start: Start, tmp_path: Path) -> None:
+    """By the page's own program; token and budgets are there again, and what came after the copy is not."""
+    (program,) = fenced(page("sidecar.md"), "python")
+    sidecar, backup = start(), tmp_path / "backup"
+    sidecar.ask("PUT", "/v1/budgets/one?name=ours", '{"limits":{"tokens":100}}')
+    variables = {"ENSEMBLE_DATA_DIR": str(sidecar.data), "BACKUP": str(backup)}
+    subprocess.run([sys.executable, "-c", program], env=os.environ | variables, check=True, timeout=PATIENCE_S)
+    sidecar.ask("PUT", "/v1/budgets/one?name=later", '{"limits":{"tokens":100}}')
+    client = connect(f"unix://{sidecar.data / 'store' / 'valkey.sock'}")
+    assert client.config_get("auto-aof-rewrite-percentage") == {"auto-aof-rewrite-percentage": "100"}
+    client.close()
+    token = (sidecar.data / "token").read_text()
+    assert sidecar.end()[0] == 0
+
+    restored = start(backup)
+    assert (restored.data / "token").read_text() == token
+    assert [each["name"] for each in restored.ask("GET", "/v1/budgets").json()["budgets"]] == ["ours"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
