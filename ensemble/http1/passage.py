@@ -57,8 +57,8 @@ class Passage:
         return f"http://{origin.authority}{path}", {**fields, **proxy.fields}
 
     def heed(self, origin: Origin, status: int) -> None:
-        """Look at an answer's *status*. Raises Failed: it is the proxy's word, and it lets nobody through."""
-        if status == WRONG_LOGIN and self.proxy_to(origin) is not None:
+        """Look at an answer's *status*. Raises Failed: it is the word of a proxy that read the request and keeps it."""
+        if status == WRONG_LOGIN and not origin.tls and self.proxy_to(origin) is not None:
             raise Failed(Why.PROXY_LOGIN)
 
 

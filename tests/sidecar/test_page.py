@@ -13,7 +13,7 @@ import pytest
 from ensemble.rules import addresses
 from ensemble.rules.snapshot import Address
 from sidecar.messages.keys import mailbox_keys
-from sidecar.runs.sweep import ROUND_KEY
+from sidecar.runs.sweep import ROUND
 from sidecar.store.keys import full_key, kind_of
 from tests.pages import ROOT, code, rows
 
@@ -70,7 +70,7 @@ def shapes_written() -> set[str]:
 def test_every_key_is_told_and_no_other() -> None:
     """By the addresses of the ledger, by what else is spelled anywhere, and by the keys of messages."""
     messages = {re.sub(r"^.*}:", "", key) for key in mailbox_keys("t", "*", "*")}
-    spelled = shapes_of_addresses() | shapes_written() | messages | {ROUND_KEY}
+    spelled = shapes_of_addresses() | shapes_written() | messages | {ROUND}
     told = {shape for shape, _ in shapes_told()}
 
     assert told == spelled - {"messages:*:*", "mailbox:*:*:*"}
@@ -81,8 +81,7 @@ def test_the_types_told_are_those_the_store_is_held_to() -> None:
     checked = 0
     for shape, kind in shapes_told():
         if kind in TYPES:
-            key = shape if shape == ROUND_KEY else full_key("t", shape.replace("*", "x"))
-            assert kind_of(key) == TYPES[kind], shape
+            assert kind_of(full_key("t", shape.replace("*", "x"))) == TYPES[kind], shape
             checked += 1
     assert checked > 20
 

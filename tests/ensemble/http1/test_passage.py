@@ -112,6 +112,7 @@ def test_only_a_proxy_asks_for_a_login() -> None:
 
     DIRECT.heed(origin, 407)
     passage.heed(locate("http://api:5001")[0], 407)
+    passage.heed(locate("https://dify.example")[0], 407)
     passage.heed(origin, 502)
     with pytest.raises(Failed, match="proxy_login"):
         passage.heed(origin, 407)
