@@ -119,6 +119,19 @@ def test_money_of_another_currency_is_booked_as_reserved_and_flagged(budgets: Bu
     assert used(budgets, tenant).nano_committed == 2 * 10**9
 
 
+def test_what_was_reserved_in_one_currency_is_not_booked_in_another(budgets: Budgets, tenant: str) -> None:
+    """The budget counts another one by the time the call is over."""
+    define(budgets, tenant, money=Money(amount=Decimal(5), currency="USD"))
+    dollars = Money(amount=Decimal(2), currency="USD")
+    ticket = budgets.reserve(tenant, ReservationAsk(budgets=("workspace",), money=dollars)).ticket
+    define(budgets, tenant, money=Money(amount=Decimal(5), currency="EUR"))
+
+    budgets.settle(tenant, ReservationNews(ticket=ticket, tokens=1, money=dollars))
+
+    now = used(budgets, tenant)
+    assert (now.nano_committed, now.nano_reserved, now.calls_committed, now.estimated) == (0, 0, 1, True)
+
+
 def test_of_many_that_reserve_at_once_no_more_get_in_than_fit(valkey: Any, tenant: str) -> None:
     """Ten rounds of eight for three places in each of two budgets, with a rolling window."""
     budgets = Budgets(Store(connect(valkey.url)))
