@@ -302,6 +302,25 @@ def test_runs_are_charged_to_named_budgets_too(budgets: Budgets, store: Store, t
     assert 0 < (late.retry_after_ms or 0) <= 25 * 3_600_000
 
 
+def test_what_attempts_told_late_cost_is_charged_as_well(budgets: Budgets, store: Store, tenant: str) -> None:
+    """To the run and to its named budgets, each in its own currency; what no price is known of is flagged."""
+    dollars = Money(amount=Decimal(5), currency="USD")
+    define(budgets, tenant, money=dollars)
+    define(budgets, tenant, "euros", money=Money(amount=Decimal(5), currency="EUR"))
+    runs = Runs(store)
+    runs.exchange(tenant, engine(1, budgets=("workspace", "euros"), limits=Limits(money=dollars)))
+    usage = Usage(tokens=5, price=Decimal("0.5"), currency="USD")
+    news = Settlement(ticket=wish(1).ticket, step="one", outcome=Outcome.SUCCEEDED, usage=usage, took_ms=5)
+
+    told = Exchange(run_id=f"{1:032x}", owner=f"{101:032x}", epoch=1, late=(wish(1),), settle=(news,))
+    runs.exchange(tenant, told)
+
+    own = runs.get(tenant, RunParams(run_id=told.run_id)).budget
+    kept = [own, used(budgets, tenant), used(budgets, tenant, "euros")]
+    assert [(each.nano_committed, each.estimated) for each in kept] == [(5 * 10**8, False)] * 2 + [(0, True)]
+    assert {each.nano_reserved for each in kept} == {0}
+
+
 def test_a_run_has_a_limit_of_money_of_its_own(store: Store, tenant: str) -> None:
     """What agents say they cost is counted in its currency; once it is spent nothing is admitted."""
     runs = Runs(store)
