@@ -76,7 +76,9 @@ class Journal:
         if self.opening is None:
             return None
         opening = told_again(self.opening)
-        return Exchange(run_id=self._run_id, owner=self._owner, open=opening, close=close, **self._told())
+        ask = Exchange(run_id=self._run_id, owner=self._owner, open=opening, close=close)
+        # Not checked: that there may be too much for one exchange is for the ledger to say. The run itself is over.
+        return ask.model_copy(update=self._told())
 
     def _told(self) -> dict[str, Any]:
         return {

@@ -78,9 +78,11 @@ from ensemble.contract.state import (
 )
 from ensemble.contract.whole import WholeParams, WholePut, WholeResult, WholeStored
 
-__all__ = ["SidecarLedger"]
+__all__ = ["EACH_S", "SidecarLedger"]
 
 _NO_PARAMS = NoParams()
+EACH_S = 0.001
+"""How much longer an exchange may take for each attempt, result or wish in it; a sidecar needs a tenth of that."""
 
 
 class SidecarLedger(Wire):
@@ -101,8 +103,9 @@ class SidecarLedger(Wire):
         return self.call(endpoints.ABOUT, _NO_PARAMS)
 
     def exchange(self, ask: Exchange) -> ExchangeAnswer:
-        """Settle, admit, open, renew, close."""
-        return self.call(endpoints.EXCHANGE, _NO_PARAMS, ask)
+        """Settle, admit, open, renew, close. The more is told or asked for, the longer the answer may take."""
+        told = len(ask.late) + len(ask.settle) + len(ask.ended) + len(ask.admit)
+        return self.call(endpoints.EXCHANGE, _NO_PARAMS, ask, wait_s=told * EACH_S)
 
     def run(self, run_id: str) -> RunView:
         """Return the run as it stands; the engine's word for :meth:`get_run`."""

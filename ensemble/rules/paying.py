@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ensemble.contract.budgets import NANO
+from ensemble.contract.budgets import NANO, Limits
 from ensemble.contract.exchange import AdmissionAsk, Decision, Settlement
 from ensemble.rules import budget, going
 from ensemble.rules.addresses import run_hash
@@ -63,12 +63,29 @@ def reserve(work: Working, verdict: Verdict) -> tuple[Amounts, tuple[Share, ...]
 
 
 def reserve_late(work: Working, ask: AdmissionAsk) -> tuple[Amounts, tuple[Share, ...], tuple[Charge, ...]]:
-    """Set apart what an attempt may use that went out without being asked for, whatever the limits say."""
+    """Set apart what an attempt may use that went out without being asked for, whatever the limits say.
+
+    Of money nothing, but each account's share says in which currency it is booked once it is known.
+    """
     work.budget, reserved = budget.reserve(work.budget, max_tokens=ask.max_tokens, timeout_ms=ask.timeout_ms)
     work.purse.require(work.run.budgets)
     work.above.require(work.run.above)
-    shares = tuple(work.purse.reserve(name, reserved, bounded=False) for name in work.run.budgets)
-    return reserved, shares, tuple(work.above.reserve(run_id, reserved, bounded=False) for run_id in work.run.above)
+    shares = []
+    for name in work.run.budgets:
+        definition = work.purse.definition(name)
+        share = reserved if definition is None else _counted_in(definition.limits, reserved)
+        shares.append(work.purse.reserve(name, share, bounded=False))
+    charges = []
+    for run_id in work.run.above:
+        run = work.above.run(run_id)
+        share = reserved if run is None else _counted_in(run.limits, reserved)
+        charges.append(work.above.reserve(run_id, share, bounded=False))
+    return _counted_in(work.run.limits, reserved), tuple(shares), tuple(charges)
+
+
+def _counted_in(limits: Limits, reserved: Amounts) -> Amounts:
+    """Return *reserved* as an account with these *limits* counts it: with its currency, if it counts money."""
+    return reserved if limits.money is None else reserved.model_copy(update={"currency": limits.money.currency})
 
 
 def book(work: Working, attempt: Attempt, news: Settlement) -> dict[str, Any]:

@@ -108,6 +108,7 @@ class Purse:
         found = self._named(share.name)
         if found is None:
             return share.model_copy(update={"booking": booking})
+        booking = _in_its_money(booking, found)
         ring = self._ring(share.name, found)
         slot = ring.turn(self._draft, slot_at(found.definition.window, self._draft.now_ms), found.life)
         self._commit(share.name, ring, slot, booking, 1)
@@ -167,3 +168,12 @@ class Purse:
         for dimension in DIMENSIONS:
             ring.add(self._draft, slot, dimension, sign * int(getattr(booking.spent, dimension)))
         ring.add(self._draft, slot, "estimated", sign * int(booking.estimated))
+
+
+def _in_its_money(booking: Booking, found: NamedBudget) -> Booking:
+    """Return *booking* without money of another currency than the budget counts by now; it was unknown before."""
+    money = found.definition.limits.money
+    if money is None or booking.spent.currency == money.currency:
+        return booking
+    spent = booking.spent.model_copy(update={"nano": 0, "currency": money.currency})
+    return booking.model_copy(update={"spent": spent, "estimated": True})

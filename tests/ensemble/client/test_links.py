@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -24,9 +25,13 @@ class Echo(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(body, last=int(body) % 7 == 0)
+
+    def answer(self, body: bytes, *, last: bool = False) -> None:
+        """Send *body*."""
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
-        if int(body) % 7 == 0:
+        if last:
             self.send_header("Connection", "close")
             self.close_connection = True
         self.end_headers()
@@ -43,15 +48,21 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
 
-@pytest.fixture
-def url() -> Iterator[str]:
-    server = Server(("127.0.0.1", 0), Echo)
+@contextmanager
+def serving(server: Server) -> Iterator[str]:
+    """Serve for the length of a block; yield the address."""
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/echo"
+    yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with serving(Server(("127.0.0.1", 0), Echo)) as address:
+        yield f"{address}/echo"
 
 
 def test_answers_are_not_mixed_up(url: str) -> None:

@@ -119,6 +119,19 @@ def test_money_of_another_currency_is_booked_as_reserved_and_flagged(budgets: Bu
     assert used(budgets, tenant).nano_committed == 2 * 10**9
 
 
+def test_what_was_reserved_in_one_currency_is_not_booked_in_another(budgets: Budgets, tenant: str) -> None:
+    """The budget counts another one by the time the call is over."""
+    define(budgets, tenant, money=Money(amount=Decimal(5), currency="USD"))
+    dollars = Money(amount=Decimal(2), currency="USD")
+    ticket = budgets.reserve(tenant, ReservationAsk(budgets=("workspace",), money=dollars)).ticket
+    define(budgets, tenant, money=Money(amount=Decimal(5), currency="EUR"))
+
+    budgets.settle(tenant, ReservationNews(ticket=ticket, tokens=1, money=dollars))
+
+    now = used(budgets, tenant)
+    assert (now.nano_committed, now.nano_reserved, now.calls_committed, now.estimated) == (0, 0, 1, True)
+
+
 def test_of_many_that_reserve_at_once_no_more_get_in_than_fit(valkey: Any, tenant: str) -> None:
     """Ten rounds of eight for three places in each of two budgets, with a rolling window."""
     budgets = Budgets(Store(connect(valkey.url)))
@@ -287,6 +300,25 @@ def test_runs_are_charged_to_named_budgets_too(budgets: Budgets, store: Store, t
     (late,) = runs.exchange(tenant, second).admissions
     assert (late.decision, late.why) == (Decision.REFUSED, "budget")
     assert 0 < (late.retry_after_ms or 0) <= 25 * 3_600_000
+
+
+def test_what_attempts_told_late_cost_is_charged_as_well(budgets: Budgets, store: Store, tenant: str) -> None:
+    """To the run and to its named budgets, each in its own currency; what no price is known of is flagged."""
+    dollars = Money(amount=Decimal(5), currency="USD")
+    define(budgets, tenant, money=dollars)
+    define(budgets, tenant, "euros", money=Money(amount=Decimal(5), currency="EUR"))
+    runs = Runs(store)
+    runs.exchange(tenant, engine(1, budgets=("workspace", "euros"), limits=Limits(money=dollars)))
+    usage = Usage(tokens=5, price=Decimal("0.5"), currency="USD")
+    news = Settlement(ticket=wish(1).ticket, step="one", outcome=Outcome.SUCCEEDED, usage=usage, took_ms=5)
+
+    told = Exchange(run_id=f"{1:032x}", owner=f"{101:032x}", epoch=1, late=(wish(1),), settle=(news,))
+    runs.exchange(tenant, told)
+
+    own = runs.get(tenant, RunParams(run_id=told.run_id)).budget
+    kept = [own, used(budgets, tenant), used(budgets, tenant, "euros")]
+    assert [(each.nano_committed, each.estimated) for each in kept] == [(5 * 10**8, False)] * 2 + [(0, True)]
+    assert {each.nano_reserved for each in kept} == {0}
 
 
 def test_a_run_has_a_limit_of_money_of_its_own(store: Store, tenant: str) -> None:
