@@ -38,9 +38,11 @@ class EmbeddedStore:
     A launcher that was killed leaves its Valkey behind; the next `start` ends it in good order and takes over its data.
     """
 
-    def __init__(self, folder: Path, durability: Durability) -> None:
+    def __init__(self, folder: Path, durability: Durability, memory: int | None = None) -> None:
+        """Be the store in *folder*, of so many bytes of *memory*; None: without a limit."""
         self._folder = folder
         self._durability = durability
+        self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
         self._answered = False
         self.socket = _socket_path(folder)
@@ -76,6 +78,7 @@ class EmbeddedStore:
             "appendonly": "yes",
             "appendfsync": "always" if always else "everysec",
             "save": "",
+            "maxmemory": str(self._memory or 0),
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         }

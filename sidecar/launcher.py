@@ -43,7 +43,7 @@ def launch(settings: Settings) -> None:
     launcher = os.getpid()
     data = DataDirectory(settings.data_dir)
     data.take()
-    embedded = None if settings.redis_url else EmbeddedStore(settings.data_dir / "store", settings.durability)
+    embedded = _own_store(settings)
     try:
         if embedded:
             embedded.start()
@@ -77,6 +77,15 @@ def launch(settings: Settings) -> None:
             if embedded:
                 embedded.stop()
             data.let_go()
+
+
+def _own_store(settings: Settings) -> EmbeddedStore | None:
+    """Return the store to start, if no other is named."""
+    if not settings.redis_url:
+        return EmbeddedStore(settings.data_dir / "store", settings.durability, settings.store_memory)
+    if settings.store_memory:
+        log.warning("ENSEMBLE_STORE_MEMORY is of no effect on the store of ENSEMBLE_REDIS_URL: set maxmemory there.")
+    return None
 
 
 def _check_store(url: str, settings: Settings) -> None:

@@ -19,9 +19,12 @@ DEFAULT_TENANT = "default"
 """Whose the first-start token is."""
 MIN_TOKEN_LENGTH = 16
 """Characters; what is shorter could be guessed."""
+LEAST_MEMORY = 16 * 2**20
+"""Bytes; an empty store takes some of them."""
 MOST_TOKENS = 2
 """Of one tenant: while one is changed for another, both are good."""
 
+_UNITS = {"": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30}
 _LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 """What Kubernetes tells every pod about Services, such as one called ensemble."""
 _ADDRESS = re.compile(r"(tcp|udp|sctp)://")
@@ -69,6 +72,14 @@ def _port(raw: str) -> int:
             "Set enableServiceLinks: false in the pod's spec, or give the Service another name."
         )
     return _whole(0, 65_535)(raw)
+
+
+def _memory(raw: str) -> int:
+    found = re.fullmatch(r"([0-9]{1,18})(kb|mb|gb|)", raw.lower())
+    size = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not LEAST_MEMORY <= size <= 2**50:
+        raise ValueError(f"Write a number of bytes, or such as 512mb or 4gb; {LEAST_MEMORY // 2**20}mb is the least.")
+    return size
 
 
 def _tokens(raw: str) -> Mapping[str, str]:
@@ -160,6 +171,12 @@ class Settings:
     )
     durability: Durability = _setting(  # noqa: RUF009 -- it declares a field
         _durability, "everysec", "`everysec`: on disk within a second. `strict`: on disk before it is answered."
+    )
+    store_memory: int | None = _setting(
+        _memory,
+        "",
+        "The most memory the sidecar's own store may take, in bytes or such as `512mb`; then writes are refused with 503 "
+        "and nothing is thrown away. Without it there is no limit.",
     )
     lease_ms: int = _setting(
         _whole(1000, 600_000), "30000", "How long a run stays its engine's without a word from it, in milliseconds."

@@ -21,7 +21,7 @@ __all__ = ["store_errors"]
 _AWAY = frozenset({"CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY", "LOADING"})
 """How Redis begins an error that passes by itself or by its operator's hand, and is no fault in a script."""
 _REFUSED = {
-    "OOM": "The store's memory is full, so nothing can be written. Give it more (maxmemory).",
+    "OOM": "The store's memory is full, so nothing can be written. Give it more: ENSEMBLE_STORE_MEMORY, or maxmemory in a Redis of your own.",
     "READONLY": "The store is a replica, which can't be written to. Give the sidecar the primary's URL.",
     "MISCONF": "The store could not save to its disk and takes no writes until it can. Its log says why.",
     "NOREPLICAS": "The store takes no writes with so few replicas in step. Mend them, or lower min-replicas-to-write.",

@@ -62,6 +62,9 @@ def test_every_variable_is_read_and_an_empty_one_counts_as_not_set() -> None:
         ("ENSEMBLE_TOKENS", "{a}=aaaaaaaaaaaaaaaa", "Entry 1"),
         ("ENSEMBLE_DURABILITY", "always", "everysec or strict"),
         ("ENSEMBLE_MAX_BODY_BYTES", "1e6", "from 1024"),
+        ("ENSEMBLE_STORE_MEMORY", "512 mb", "512mb or 4gb"),
+        ("ENSEMBLE_STORE_MEMORY", "1mb", "16mb is the least"),
+        ("ENSEMBLE_STORE_MEMORY", "-1", "number of bytes"),
         ("ENSEMBLE_LOG_LEVEL", "loud", "debug, info"),
     ],
 )
@@ -80,6 +83,14 @@ def test_no_token_is_ever_shown() -> None:
     good = Settings.from_environment({"ENSEMBLE_TOKENS": "a=hush-hush-hush-hush"})
 
     assert "hush" not in str(caught.value) + repr(good)
+
+
+@pytest.mark.parametrize(
+    ("written", "size"), [("16777216", 2**24), ("20480kb", 20 * 2**20), ("512MB", 2**29), ("4gb", 2**32), ("", None)]
+)
+def test_the_memory_of_the_store_is_written_in_bytes_or_larger_units(written: str, size: int | None) -> None:
+    """Units as Redis has them: a kb is 1,024 bytes."""
+    assert Settings.from_environment({"ENSEMBLE_STORE_MEMORY": written}).store_memory == size
 
 
 def test_a_tenant_has_two_tokens_while_one_is_changed_for_the_other() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -99,6 +100,29 @@ def test_a_store_out_of_memory_is_503_and_reads_go_on(own: EmbeddedStore, client
     assert said.status_code == 503
     assert "maxmemory" in said.get_json()["detail"]
     assert client.get("/v1/runs", headers=HEADERS).status_code == 200
+
+
+def test_a_store_of_limited_memory_refuses_what_is_too_much_and_loses_nothing(tmp_path: Path) -> None:
+    """Also after a restart; with more memory what was refused is taken."""
+    folder, least, body = tmp_path / "store", 16 * 2**20, json.dumps({"value": "x" * 2**20})
+    kept = 0
+    for memory, refused in ((least, True), (least, True), (4 * least, False)):
+        server = EmbeddedStore(folder, Durability.EVERYSEC, memory)
+        server.start()
+        app = create_app(Settings.from_environment({}), connect(server.url), {"token-of-the-tenant": "t"})
+        client = app.test_client()
+        try:
+            said = client.put(f"/v1/results/{kept:032x}", data=body, headers=HEADERS)
+            while said.status_code == 200 and kept < 20:
+                kept += 1
+                said = client.put(f"/v1/results/{kept:032x}", data=body, headers=HEADERS)
+            assert said.status_code == (503 if refused else 200)
+            assert not refused or "ENSEMBLE_STORE_MEMORY" in said.get_json()["detail"]
+            found = [client.get(f"/v1/results/{number:032x}", headers=HEADERS).status_code for number in range(kept)]
+            assert found == [200] * kept
+        finally:
+            server.stop()
+    assert kept == 20
 
 
 def test_a_store_that_is_a_replica_is_503_until_it_is_none(own: EmbeddedStore, client: FlaskClient) -> None:
