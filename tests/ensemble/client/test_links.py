@@ -49,7 +49,7 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(server: Server) -> Iterator[str]:
+def listening(server: Server) -> Iterator[str]:
     """Serve for the length of a block; yield the address."""
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -61,7 +61,7 @@ def serving(server: Server) -> Iterator[str]:
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    with serving(Server(("127.0.0.1", 0), Echo)) as address:
+    with listening(Server(("127.0.0.1", 0), Echo)) as address:
         yield f"{address}/echo"
 
 

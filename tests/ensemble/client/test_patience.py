@@ -13,7 +13,7 @@ from ensemble.client.links import Links
 from ensemble.client.sidecar import SidecarLedger
 from ensemble.contract.exchange import Exchange, ExchangeAnswer, Role, RunHead, Settlement
 from ensemble.contract.outcomes import Outcome
-from tests.ensemble.client.test_links import Echo, Server, serving
+from tests.ensemble.client.test_links import Echo, Server, listening
 
 TAKES_S, PATIENCE_S = 0.4, 0.1
 RUN = "0" * 32
@@ -32,7 +32,7 @@ class Slow(Echo):
 
 @pytest.fixture
 def ledger() -> Iterator[SidecarLedger]:
-    with serving(Server(("127.0.0.1", 0), Slow)) as address:
+    with listening(Server(("127.0.0.1", 0), Slow)) as address:
         yield SidecarLedger(address, "token", Links(read_s=PATIENCE_S))
 
 
