@@ -18,6 +18,8 @@ from sidecar.errors import BadRequest, Invalid
 __all__ = ["LONGEST_FIELD", "MOST_FAULTS", "PATTERNS", "refused"]
 
 MOST_FAULTS = 50
+LOOKED_AT = 4 * MOST_FAULTS
+"""Of what pydantic finds, which may be a fault for every few bytes of a large body."""
 LONGEST_FIELD = 200
 """Characters of a field's name that are repeated to its sender."""
 
@@ -96,10 +98,12 @@ def refused(error: ValidationError, asked: type[Ask]) -> BadRequest | Invalid:
         where = found[0]["ctx"]["error"]
         fault = Fault(field="body", problem=f"no JSON: {where}", fix=_OBJECT[1].format())
         return BadRequest("The body is not JSON.", fault)
-    faults = _faults(found, asked)
-    more = f" The first {MOST_FAULTS} are named." if len(faults) > MOST_FAULTS else ""
+    faults = _faults(found[:LOOKED_AT], asked)
+    if len(faults) > MOST_FAULTS or len(found) > LOOKED_AT:
+        detail = f"Many fields can't be used. The first {min(MOST_FAULTS, len(faults))} are named."
+        return Invalid(detail, *faults[:MOST_FAULTS])
     fields = "1 field" if len(faults) == 1 else f"{len(faults)} fields"
-    return Invalid(f"{fields} can't be used.{more}", *faults[:MOST_FAULTS])
+    return Invalid(f"{fields} can't be used.", *faults)
 
 
 def _faults(found: Sequence[ErrorDetails], asked: type[Ask]) -> list[Fault]:
@@ -148,7 +152,7 @@ def _said(error: ErrorDetails, asked: type[Ask]) -> tuple[str, str]:
 def _spelled(loc: Sequence[int | str], asked: type[Ask]) -> str:
     """Say what to do about a field nobody knows, with the name it is near to."""
     known = [name for kind in _kinds(_at(asked, loc[:-1])) if _is_model(kind) for name in _names(kind)]
-    near = get_close_matches(str(loc[-1]), known, n=1)
+    near = get_close_matches(str(loc[-1])[:LONGEST_FIELD], known, n=1)
     return f"Leave it out, or call it {near[0]}." if near else "Leave it out."
 
 

@@ -179,3 +179,12 @@ def test_a_value_of_no_plain_type_is_one_fault(ask: Ask) -> None:
     said = ask("POST", "/v1/traces/t/sets/a/k", {"writer": "a", "add": [[1], 2, {}]}).json
 
     assert [fault["field"] for fault in said["errors"]] == ["add.0", "add.2"]
+
+
+def test_a_body_of_faults_only_is_answered_as_soon_as_any(ask: Ask) -> None:
+    """The first ones are named; the rest costs no time."""
+    said = ask("POST", "/v1/exchange", AN_EXCHANGE | {f"epochs{number}": 0 for number in range(3_000)})
+    problem = judge(said)
+
+    assert len(problem.errors) == 50
+    assert problem.detail == "Many fields can't be used. The first 50 are named."
