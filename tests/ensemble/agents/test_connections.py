@@ -31,7 +31,7 @@ def ask(connections: Connections, url: str, body: bytes | None = b"{}", timeout_
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n2;a=b\r\nfi\r\n2\r\nne\r\n0\r\nTrailer: x\r\n\r\n",
         HEAD + b"\r\nfine",
         b"HTTP/1.0 200 OK\r\n\r\nfine",
-        HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"fine"),
+        HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"fine", mtime=0),
         HEAD + b"Content-Encoding: deflate\r\n\r\n" + zlib.compress(b"fine"),
     ],
     ids=["length", "informational", "chunked", "until the end", "of old", "gzip", "deflate"],
