@@ -248,24 +248,18 @@ def test_the_store_beside_the_sidecar_never_evicts_and_is_the_one_its_url_names(
     assert all(isinstance(each, str) for each in command)
 
 
-def test_a_secret_file_becomes_the_tokens_of_the_process_itself(tmp_path: Path) -> None:
-    """The shell replaces itself, so the signal reaches whoever serves."""
+def test_a_secret_file_becomes_the_tokens(tmp_path: Path) -> None:
+    """By the setting that reads a file, at the place where compose puts the secret."""
     file = compose("docker-compose.secret.yaml")
     (secret,) = file["secrets"]
-    (tmp_path / secret).write_text("team-a=a-long-enough-token,team-b=another-such-token\n")
-    python = tmp_path / "python"
-    python.write_text('#!/bin/sh\necho "$$ $ENSEMBLE_TOKENS $*"\n')
-    python.chmod(0o755)
-    shell, option, script = file["services"]["ensemble"]["command"]
-    assert f"/run/secrets/{secret}" in script
-    script = script.replace("$$", "$").replace("/run/secrets", str(tmp_path))
+    assert file["services"]["ensemble"]["secrets"] == [secret]
+    environment = file["services"]["ensemble"]["environment"]
+    assert environment == {"ENSEMBLE_TOKENS_FILE": f"/run/secrets/{secret}"}
+    (tmp_path / secret).write_text("team-a=a-long-enough-token\nteam-a=the-next-one-of-it\nteam-b=another-such-token\n")
 
-    process = subprocess.Popen(
-        [shell, option, script], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, stdout=subprocess.PIPE, text=True
-    )
-    said = process.communicate(timeout=PATIENCE_S)[0].split()
+    tokens = Settings.from_environment({"ENSEMBLE_TOKENS_FILE": str(tmp_path / secret)}).tokens or {}
 
-    assert [f"{process.pid}", "team-a=a-long-enough-token,team-b=another-such-token", "-m", "sidecar"] == said
+    assert sorted(tokens.values()) == ["team-a", "team-a", "team-b"]
 
 
 # --- Kubernetes
