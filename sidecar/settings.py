@@ -23,6 +23,8 @@ LEAST_MEMORY = 16 * 2**20
 """Bytes; an empty store takes some of them."""
 MOST_TOKENS = 2
 """Of one tenant: while one is changed for another, both are good."""
+MOST_THREADS = 256
+"""Of one process; `store/connection.py` has connections for so many."""
 
 _UNITS = {"": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30}
 _LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
@@ -150,7 +152,7 @@ class Settings:
     host: str = _setting(_text, "127.0.0.1", "The address to listen at; `0.0.0.0` in a container.")
     port: int = _setting(_port, "8787", "The port to listen at; `0` takes a free one.")
     workers: int = _setting(_whole(1, 64), "2", "How many processes serve.")
-    threads: int = _setting(_whole(1, 256), "8", "How many requests each process serves at once.")
+    threads: int = _setting(_whole(1, MOST_THREADS), "8", "How many requests each process serves at once.")
     data_dir: Path = _setting(  # noqa: RUF009 -- it declares a field
         _path,
         "~/.local/share/ensemble",

@@ -110,20 +110,37 @@ class Client(Protocol):
         """Close the connections."""
 
 
-class _Own(threading.local):
-    """A thread's own connection: whose process it belongs to, and when it was used last."""
+class _Lent:
+    """A connection that a thread has of a pool, and gives back by its end."""
 
-    connection: Any = None
-    pid = 0
-    used_s = 0.0
+    def __init__(self, pool: Any) -> None:
+        self.connection = pool.get_connection()
+        self.used_s = 0.0
+        self._pool = pool
+        self._pid = os.getpid()
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is this process's, and not what a fork has left of another's."""
+        return self._pid == os.getpid()
+
+    def __del__(self) -> None:
+        """Give it back: what a thread keeps for itself goes when the thread does."""
+        if hasattr(self, "_pid") and self.ours:
+            self._pool.release(self.connection)
+
+
+class _Own(threading.local):
+    """A thread's own connection."""
+
+    lent: _Lent | None = None
 
 
 class _Redis(Redis):
     """A client that runs scripts on a connection of each thread's own.
 
     redis-py's pool, its retries, its measurements and its second look at every argument cost a quarter of the trip. What
-    it knows of connections that break, time out or have to be made anew stays in use. A thread's connection is given
-    back when the client is closed: threads of a worker live as long as it does.
+    it knows of connections that break, time out or have to be made anew stays in use.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -145,13 +162,13 @@ class _Redis(Redis):
 
     def _connection(self) -> Any:
         """Return this thread's connection; one that has been idle is looked at first, as the pool would."""
-        own, now_s = self._own, time.monotonic()
-        if own.connection is None or own.pid != os.getpid():
-            own.connection, own.pid = self.connection_pool.get_connection(), os.getpid()
-        elif now_s - own.used_s > TRUSTED_S:
-            _reconnect_unless_silent(own.connection)
-        own.used_s = now_s
-        return own.connection
+        lent, now_s = self._own.lent, time.monotonic()
+        if lent is None or not lent.ours:
+            lent = self._own.lent = _Lent(self.connection_pool)
+        elif now_s - lent.used_s > TRUSTED_S:
+            _reconnect_unless_silent(lent.connection)
+        lent.used_s = now_s
+        return lent.connection
 
 
 def _reconnect_unless_silent(connection: Any) -> None:
@@ -169,6 +186,8 @@ TRUSTED_S = 0.05
 CONNECT_TIMEOUT_S = 0.5
 ANSWER_TIMEOUT_S = 1.0
 """Both together end before a caller of ours gives up on us (2 s)."""
+MOST_CONNECTIONS = 1024
+"""Of one process; it has 256 threads at most, each with a connection of its own and at times another one."""
 
 
 def connect(url: str) -> Client:
@@ -187,6 +206,7 @@ def connect(url: str) -> Client:
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_timeout": ANSWER_TIMEOUT_S,
         "retry": Retry(NoBackoff(), 0),
+        "max_connections": MOST_CONNECTIONS,
     }
     if target.kind == "one":
         return cast(Client, _Redis.from_url(url, **patience))
