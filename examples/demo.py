@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from textwrap import indent
 from typing import Any
 
 from examples.failing import show_failing
@@ -73,7 +74,7 @@ def show(scene: World, way: Way) -> Result:
     call = scene.orchestrate(TASK, **way.fields)
     for message in call:
         if message.type == "variable" and message.content.get("variable_name") == "progress":
-            print("  " + str(message.content["variable_value"]).rstrip())
+            print(indent(str(message.content["variable_value"]).rstrip(), "  "))
     result = call.result()
     if result.error is not None:
         sys.exit(f"The tool failed: {result.error.message}")

@@ -21,6 +21,9 @@ def test_the_demo_ends_well_within_a_minute() -> None:
     )
 
     assert (0, "") == (demo.returncode, demo.stderr)
+    progress = [line for line in demo.stdout.splitlines() if re.match(r" *\[ +\d", line)]
+    assert len(progress) > 20
+    assert [line for line in progress if not line.startswith("  [")] == []
     table = demo.stdout[demo.stdout.rindex("no answer") :]
     measured = re.compile(r"\d+\.\d\d s\D+\d+\D+[\d.]+ USD\D+\d+%\D+\d+%")
     for way in WAYS:
