@@ -17,7 +17,7 @@ from tests.standin.invocation import Invocation, PluginDied
 from tests.standin.service_api import ROOT, StandIn, process
 from tests.standin.world import SidecarProcess, World
 
-__all__ = ["LEASE_MS", "POINTS", "STORES", "Holding", "holding", "wait_for"]
+__all__ = ["LEASE_MS", "POINTS", "STORES", "Holding", "holding", "sidecar_env", "wait_for"]
 
 POINTS = (
     "plugin before admit",
@@ -124,6 +124,16 @@ def wait_for(calls: dict[str, Invocation], count: Count, *, expected: str = "") 
             count.seen.append(f"{mark}: {error.error_type}: {error.message}")
 
 
+def sidecar_env(store: str) -> dict[str, str]:
+    """Return the settings of a sidecar that is to be killed: short leases, on a store of this durability."""
+    return {
+        "ENSEMBLE_LEASE_MS": str(LEASE_MS),
+        "ENSEMBLE_DURABILITY": store,
+        "ENSEMBLE_THREADS": "32",
+        "ENSEMBLE_LOG_LEVEL": "error",
+    }
+
+
 @contextlib.contextmanager
 def holding(store: str = "everysec") -> Iterator[Holding]:
     """Start such a world on a store of this durability, until the block ends."""
@@ -132,11 +142,7 @@ def holding(store: str = "everysec") -> Iterator[Holding]:
         tempfile.TemporaryDirectory(prefix="ens-hold-") as holds,
         contextlib.ExitStack() as stack,
     ):
-        env = {
-            "ENSEMBLE_LEASE_MS": str(LEASE_MS),
-            "ENSEMBLE_DURABILITY": store,
-            "ENSEMBLE_THREADS": "32",
-            "ENSEMBLE_LOG_LEVEL": "error",
+        env = sidecar_env(store) | {
             "ENSEMBLE_TEST_HOLD": holds,
             "PYTHONPATH": str(Path(__file__).parent / "inside"),
         }

@@ -14,7 +14,7 @@ from ensemble.client.wire import connections
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.runs import AttemptView, RunsParams, RunView
 from sidecar.store.connection import connect
-from tests.faults.holding import LEASE_MS
+from tests.faults.holding import sidecar_env
 from tests.faults.judging import Count
 from tests.faults.processes import WAIT_S, until, until_zero
 from tests.standin.daemon import PluginProcess
@@ -165,13 +165,8 @@ def patterns(store: str = "everysec") -> Iterator[Patterns]:
         tempfile.TemporaryDirectory(prefix="ens-") as folder,
         contextlib.ExitStack() as stack,
     ):
-        env = {
-            "ENSEMBLE_LEASE_MS": str(LEASE_MS),
-            "ENSEMBLE_DURABILITY": store,
-            "ENSEMBLE_THREADS": "32",
-            "ENSEMBLE_LOG_LEVEL": "error",
-        }
-        sidecar = stack.enter_context(SidecarProcess(Path(folder), env=env, log=Path(folder) / "sidecar.log"))
+        log = Path(folder) / "sidecar.log"
+        sidecar = stack.enter_context(SidecarProcess(Path(folder), env=sidecar_env(store), log=log))
         dify = stack.enter_context(process())
         world = Patterns(sidecar, dify)
         stack.callback(world.close)

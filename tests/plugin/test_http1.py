@@ -10,29 +10,17 @@ import pytest
 
 from ensemble.http1.asking import locate
 from ensemble.http1.connection import connect
-from ensemble.http1.failures import Failed, Why
+from ensemble.http1.failures import Failed
 from ensemble.http1.idle import Idle
 from ensemble.http1.lines import Deadline, Patience
-from tests.ensemble.http1.cutting import STAGES, ask, crowded, cut, cut_while, fetch
+from tests.ensemble.http1.cutting import ask, fetch
 from tests.ensemble.http1.serving import https, secured, serving, trusted
-from tests.ensemble.http1.test_connection import again_and_again, dripping
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_request_that_is_cut_off_wakes_at_once(stage: str) -> None:
-    """Wherever it waits."""
-    why, after_s = cut_while(stage)
-
-    assert why in {Why.BROKEN, Why.NO_TLS}
-    assert after_s < 1
-
-
-def test_one_that_waits_for_its_connection_likewise() -> None:
-    """So far nothing was sent."""
-    with crowded() as url:
-        _, after_s = cut(url, b"{}")
-
-    assert after_s < 1
+from tests.ensemble.http1.test_connection import (  # noqa: F401 - two tests that are played here, too
+    again_and_again,
+    dripping,
+    test_a_request_that_is_cut_off_wakes_at_once,
+    test_one_that_waits_for_its_connection_likewise,
+)
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])

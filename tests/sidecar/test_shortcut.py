@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -156,52 +157,51 @@ def test_a_field_the_servers_own_parser_refuses_is_refused(connection: Connectio
     assert connection.hear()[0] == status
 
 
+@contextmanager
+def tampered(folder: Path, tamper: Callable[[Redis, bytes], object]) -> Iterator[tuple[Connection, bytes, Path]]:
+    """Give a connection to a sidecar whose store *tamper* has put a hand on, a body that meets it, and the log's place."""
+    log = folder / "log"
+    with (
+        SidecarProcess(folder, env={"ENSEMBLE_WORKERS": "1"}, log=log) as sidecar,
+        closing(Connection(sidecar)) as connection,
+        closing(Redis(unix_socket_path=str(next(folder.rglob("*.sock"))))) as store,
+    ):
+        body = next(bodies(1))
+        connection.send(connection.request(body))
+        assert connection.hear()[:2] == (200, True)
+        (key,) = store.scan_iter("*:run:*")
+        tamper(store, key)
+        yield connection, body, log
+
+
 def test_a_damaged_store_is_the_same_problem_on_both_ways(tmp_path: Path) -> None:
     """It names the key, and so does the log."""
-    log = tmp_path / "log"
-    with SidecarProcess(tmp_path, env={"ENSEMBLE_WORKERS": "1"}, log=log) as sidecar:
-        connection = Connection(sidecar)
-        body = next(bodies(1))
-        store = Redis(unix_socket_path=str(next(tmp_path.rglob("*.sock"))))
-        try:
-            connection.send(connection.request(body))
-            assert connection.hear()[:2] == (200, True)
-            (key,) = store.scan_iter("*:run:*")
-            store.set(key, "other")
-            connection.send(connection.request(body))
-            status, short, said = connection.hear()
-            connection.send(connection.request(body, X_Other="1"))
+    keys: list[bytes] = []
 
-            assert (status, short) == (500, True)
-            problem = Problem.model_validate_json(said)
-            assert problem.code is ProblemCode.STORE_DAMAGED
-            assert [fault.field for fault in problem.errors] == [key.decode().partition("}:")[2]]
-            assert connection.hear() == (500, False, said)
-            assert key.decode() in log.read_text()
-        finally:
-            store.close()
-            connection.close()
+    def replace(store: Redis, key: bytes) -> None:
+        keys.append(key)
+        store.set(key, "other")
+
+    with tampered(tmp_path, replace) as (connection, body, log):
+        connection.send(connection.request(body))
+        status, short, said = connection.hear()
+        connection.send(connection.request(body, X_Other="1"))
+
+        assert (status, short) == (500, True)
+        problem = Problem.model_validate_json(said)
+        assert problem.code is ProblemCode.STORE_DAMAGED
+        assert [fault.field for fault in problem.errors] == [keys[0].decode().partition("}:")[2]]
+        assert connection.hear() == (500, False, said)
+        assert keys[0].decode() in log.read_text()
 
 
 def test_a_fault_of_ours_is_said_by_the_long_way(tmp_path: Path) -> None:
     """The connection is not just closed: there is a problem document, and a log entry."""
-    log = tmp_path / "log"
-    with SidecarProcess(tmp_path, env={"ENSEMBLE_WORKERS": "1"}, log=log) as sidecar:
-        connection = Connection(sidecar)
-        body = next(bodies(1))
-        store = Redis(unix_socket_path=str(next(tmp_path.rglob("*.sock"))))
-        try:
-            connection.send(connection.request(body))
-            connection.hear()
-            for key in store.scan_iter("*:run:*"):
-                store.hset(key, "run", "1\nno document")
-            connection.send(connection.request(body))
+    with tampered(tmp_path, lambda store, key: store.hset(key, "run", "1\nno document")) as (connection, body, log):
+        connection.send(connection.request(body))
 
-            assert connection.hear()[:2] == (500, False)
-            assert "/v1/exchange failed" in log.read_text()
-        finally:
-            store.close()
-            connection.close()
+        assert connection.hear()[:2] == (500, False)
+        assert "/v1/exchange failed" in log.read_text()
 
 
 def test_a_request_in_pieces_is_put_together(connection: Connection) -> None:
