@@ -161,9 +161,8 @@ class EmbeddedStore:
     def _end_leftover(self) -> None:
         """End the Valkey a killed launcher left behind: only the owner of this private folder can reach its socket."""
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        while (
-            self._said() is not None
-        ):  # also one that is loading still, or stands still, would write to the same files
+        # Also one that is loading still, or stands still, would write to the same files.
+        while self._said() is not None:
             if time.monotonic() > deadline:
                 raise StartError(
                     f"A store left behind in {self._folder} does not stop. Stop the process of {self.socket}."
