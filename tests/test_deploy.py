@@ -150,7 +150,7 @@ for module in sys.argv[1:]:
 """
 
 
-@pytest.mark.parametrize(("beside", "fails"), [((), False), (("urllib3",), True), (("plugin",), True)])
+@pytest.mark.parametrize(("beside", "fails"), [((), False), (("hypothesis",), True), (("plugin",), True)])
 def test_all_the_sidecar_loads_is_in_the_image(image: Path, beside: tuple[str, ...], *, fails: bool) -> None:
     """Of ours what was copied, of others' what the requirement file pins; anything else would be noticed."""
     done = subprocess.run(
