@@ -12,7 +12,7 @@ from benchmarks.peers.process import Peer, peer, peers_installed
 from benchmarks.results import Entry, median, table
 from ensemble.contract.breakers import BreakerPolicy
 from ensemble.contract.outcomes import Outcome
-from ensemble.rules import breaker
+from ensemble.rules.breakers import breaker
 from ensemble.rules.records import Breaker
 
 __all__ = ["measure"]

@@ -22,20 +22,20 @@ from benchmarks.results import Entry, table
 from ensemble.agents.port import Agent, Call, CallScope, Reply
 from ensemble.contract.outcomes import Outcome
 from ensemble.contract.results import Usage
-from ensemble.engine.book import Book
+from ensemble.engine.attempts.hosts import Hosts
 from ensemble.engine.events import Report
-from ensemble.engine.hosts import Hosts
+from ensemble.engine.ledger.book import Book
 from ensemble.engine.request import RunRequest
 from ensemble.engine.run import run
 from ensemble.engine.threads import ThreadRunner
 from ensemble.packing.estimate import estimate_tokens
 from ensemble.plan.faults import Faults
-from ensemble.plan.fields import Fields
 from ensemble.plan.model import Plan
-from ensemble.plan.routefields import read_routing
+from ensemble.plan.reading.fields import Fields
+from ensemble.plan.reading.routes import read_routing
+from ensemble.plan.reading.texts import Texts
 from ensemble.plan.routes import ModelName, Routing, Strategy
 from ensemble.plan.templates import BareWords
-from ensemble.plan.texts import Texts
 from ensemble.routing.choices import Choice
 from ensemble.routing.deciders import Embedded, Embedder
 from ensemble.routing.nearness import Vector, unit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ensemble.contract.problems import Fault
-from ensemble.plan.budgetfields import MOST_BUDGETS
+from ensemble.plan.reading.budgets import MOST_BUDGETS
 from plugin.credentials import Credentials
 from plugin.errors import BadParameters, SidecarNeeded, SidecarRefused, UnknownBudget, in_words
 

@@ -14,7 +14,7 @@ from ensemble.contract.problems import Fault
 from ensemble.http1.passage import DIRECT, Passage, ProxyUrlError, read_proxy
 from ensemble.http1.trust import CertificatesError, certificates_in
 from ensemble.plan.faults import Faults
-from ensemble.plan.moneyfields import read_money
+from ensemble.plan.reading.money import read_money
 from plugin.app_keys import LOOKS_LIKE_A_KEY, AppKey, read_app_keys
 from plugin.errors import BadCredentials, in_words
 

@@ -10,7 +10,7 @@ from ensemble.contract.problems import Fault
 from ensemble.engine.request import RUN_TIMEOUT_S
 from ensemble.plan.limits import Limits
 from ensemble.plan.model import Plan
-from ensemble.plan.moneyfields import written
+from ensemble.plan.reading.money import written
 from plugin.credentials import AGENTS_PER_RUN, Ceilings
 
 __all__ = ["MAX_PARALLEL", "Allowance", "allowance", "too_many_agents"]

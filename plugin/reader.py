@@ -17,11 +17,11 @@ from ensemble.agents.files import as_file, is_file
 from ensemble.contract.base import TRACE_ID_PATTERN
 from ensemble.contract.budgets import Money
 from ensemble.contract.problems import Fault
-from ensemble.plan.budgetfields import read_budgets
 from ensemble.plan.faults import Faults, PlanError
 from ensemble.plan.limits import Limits
-from ensemble.plan.moneyfields import read_money
-from ensemble.plan.source import parse_text
+from ensemble.plan.reading.budgets import read_budgets
+from ensemble.plan.reading.money import read_money
+from ensemble.plan.reading.source import parse_text
 from plugin.credentials import ON_SIDECAR_LOSS
 
 __all__ = ["LIMITS", "Reader"]

@@ -17,13 +17,13 @@ from ensemble.contract.results import StepResult
 from ensemble.engine.events import Event, Progress
 from ensemble.plan.agents import AppAgent, CredentialAgent
 from ensemble.plan.faults import folded
-from ensemble.plan.lookup import resolve
 from ensemble.plan.model import Plan
+from ensemble.plan.reading.lookup import resolve
 from ensemble.plan.routes import Route, Routing
 from ensemble.routing.choices import DEFAULT, Choice
 from ensemble.routing.deciders import Embedder
 from ensemble.routing.team import Routed, routed
-from ensemble.rules.breaker import admit
+from ensemble.rules.breakers.breaker import admit
 from ensemble.rules.records import Breaker
 from plugin.adapters.embedding import EmbeddingModels, ModelEmbedder
 from plugin.adapters.model import ModelAgentCaller

@@ -25,14 +25,14 @@ from ensemble.contract.caching import MAX_CACHED_BYTES
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
 from ensemble.contract.problems import ProblemCode
 from ensemble.engine import errors as engine_errors
-from ensemble.engine.book import CACHED_KEPT
-from ensemble.engine.links import Link, links
+from ensemble.engine.attempts.stand_ins import Link, links
+from ensemble.engine.ledger.book import CACHED_KEPT
 from ensemble.engine.request import RUN_TIMEOUT_S, STEP_TIMEOUT_S
 from ensemble.engine.retry import Tally, next_try
-from ensemble.plan.fallbackfields import FRESH_S, MOST_S, STALE_S
-from ensemble.plan.reading import read_plan
-from ensemble.plan.tools import TOOL_TYPES
-from ensemble.rules import breaker
+from ensemble.plan.reading.fallbacks import FRESH_S, MOST_S, STALE_S
+from ensemble.plan.reading.plan import read_plan
+from ensemble.plan.reading.tools import TOOL_TYPES
+from ensemble.rules.breakers import breaker
 from ensemble.rules.records import Breaker
 from plugin import errors as plugin_errors
 from plugin.limiting import MAX_PARALLEL

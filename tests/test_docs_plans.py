@@ -12,7 +12,7 @@ from ensemble.contract.breakers import BreakerPolicy
 from ensemble.plan.conditions import OPERATORS
 from ensemble.plan.faults import PlanError
 from ensemble.plan.joins import JoinKind
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.plan import read_plan
 from ensemble.plan.routes import Routing
 from tests.pages import APPS, code, page, rows
 

@@ -12,28 +12,28 @@ from collections.abc import Callable, Generator
 from ensemble.agents.port import Reply
 from ensemble.contract.exchange import CloseRun, ExchangeAnswer, Reached, Role
 from ensemble.contract.outcomes import Outcome, RunStatus
-from ensemble.engine.beside import Beside
-from ensemble.engine.calls import Calls, Known, PlaceGiven, Replied, Said
+from ensemble.engine.attempts.calls import Calls, Known, PlaceGiven, Replied, Said
+from ensemble.engine.attempts.falling import Falling
+from ensemble.engine.attempts.hosts import HOSTS, Hosts
+from ensemble.engine.attempts.preparing import scope_of
+from ensemble.engine.attempts.settling import Settling
+from ensemble.engine.attempts.streaming import Streaming
 from ensemble.engine.carrying import ESTIMATED
-from ensemble.engine.ending import GRACE_S, Endings
 from ensemble.engine.errors import RunTakenOver
 from ensemble.engine.events import Closing, Event, Report
-from ensemble.engine.falling import Falling
-from ensemble.engine.following import follow
-from ensemble.engine.heeding import Heeding
-from ensemble.engine.hosts import HOSTS, Hosts
+from ensemble.engine.ledger.beside import Beside
+from ensemble.engine.ledger.following import follow
+from ensemble.engine.ledger.heeding import Heeding
+from ensemble.engine.ledger.telling import Teller
 from ensemble.engine.ports import Context, Ledger, LedgerUnavailable, Runner
-from ensemble.engine.preparing import scope_of
 from ensemble.engine.recording import ANSWER_CHARS
 from ensemble.engine.reporting import replayed_report, report, run_status
 from ensemble.engine.request import RunRequest
-from ensemble.engine.scheduler import Scheduler
-from ensemble.engine.settling import Settling
+from ensemble.engine.scheduling.ending import GRACE_S, Endings
+from ensemble.engine.scheduling.scheduler import Scheduler
+from ensemble.engine.scheduling.uncertain import RECONCILE
 from ensemble.engine.state import RunState
 from ensemble.engine.steps import Phase
-from ensemble.engine.streaming import Streaming
-from ensemble.engine.telling import Teller
-from ensemble.engine.uncertain import RECONCILE
 from ensemble.engine.watching import Watching
 from ensemble.plan.answer import compose
 from ensemble.plan.joins import SkipReason

@@ -11,11 +11,11 @@ from ensemble.contract.exchange import LEASE_MS, Reached, Settlement
 from ensemble.contract.results import StepResult
 from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.events import Event, Progress
-from ensemble.engine.homes import Home
 from ensemble.engine.phases import Phases
 from ensemble.engine.ports import Context
 from ensemble.engine.recording import recorded
 from ensemble.engine.request import RunRequest
+from ensemble.engine.scopes import Home
 from ensemble.engine.steps import Kept, Phase, StepRun
 from ensemble.plan.model import Step
 

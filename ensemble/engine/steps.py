@@ -12,9 +12,9 @@ from uuid import uuid4
 from ensemble.agents.port import CallScope, Reply
 from ensemble.contract.outcomes import Outcome, Source, StepStatus
 from ensemble.contract.results import ErrorInfo, StepResult, Usage
-from ensemble.engine.homes import Home
 from ensemble.engine.ports import Job
 from ensemble.engine.retry import Tally
+from ensemble.engine.scopes import Home
 from ensemble.engine.usage import add_usage, total_usage
 from ensemble.plan.fallbacks import Chain
 from ensemble.plan.joins import SkipReason

@@ -9,8 +9,8 @@ from typing import Any
 
 from ensemble.contract.base import is_name
 from ensemble.contract.loose import objects, without_thoughts
-from ensemble.plan.cycles import find_cycles, in_words
 from ensemble.plan.faults import folded, nearest, shortened
+from ensemble.plan.reading.cycles import find_cycles, in_words
 
 __all__ = ["Answered", "BadPlan", "Given", "NoObject", "Subtask", "read_reply"]
 

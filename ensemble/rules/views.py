@@ -14,10 +14,10 @@ from ensemble.contract.results import StepResult, Usage
 from ensemble.contract.runs import AttemptView, RunLine, RunView
 from ensemble.rules import lease
 from ensemble.rules.addresses import ABOUT, ANSWER, ATTEMPT, RUN, STEP, STEPS
-from ensemble.rules.budget import COUNTERS, Budget
+from ensemble.rules.breakers.drafted import changes_of
+from ensemble.rules.budgets.budget import COUNTERS, Budget
 from ensemble.rules.problems import UnknownRun
 from ensemble.rules.records import About, Attempt, Breaker, Run, Steps
-from ensemble.rules.shelf import changes_of
 
 __all__ = [
     "attempts_of",

@@ -11,9 +11,9 @@ from ensemble.contract.plain import plain
 from ensemble.contract.results import StepResult
 from ensemble.engine.events import Report
 from ensemble.plan.faults import Faults
+from ensemble.plan.reading.texts import Texts
 from ensemble.plan.rendering import Scope, render
 from ensemble.plan.templates import BareWords
-from ensemble.plan.texts import Texts
 
 __all__ = ["resolve"]
 

@@ -14,8 +14,8 @@ from ensemble.client.links import Links
 from ensemble.client.memory import SidecarMemory
 from ensemble.client.outbox import Outbox
 from ensemble.client.sidecar import SidecarLedger
-from ensemble.engine.book import Book
 from ensemble.engine.carrying import ESTIMATED
+from ensemble.engine.ledger.book import Book
 from ensemble.engine.ports import Context
 
 __all__ = ["Sidecar", "Store"]

@@ -21,9 +21,9 @@ from ensemble.http1.passage import Passage, ProxyUrlError, read_proxy
 from ensemble.http1.trust import CertificatesError, certificates_in
 from ensemble.plan.agents import AgentSpec, CredentialAgent
 from ensemble.plan.faults import Faults, folded
-from ensemble.plan.fields import name_of
 from ensemble.plan.model import Plan
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.fields import name_of
+from ensemble.plan.reading.plan import read_plan
 from ensemble.plan.templates import START, TASK
 from ensemble.team.dify import DifyApp
 from ensemble.team.functions import FunctionAgent, unfit

@@ -24,7 +24,7 @@ from ensemble.client.memory import SidecarMemory
 from ensemble.client.outbox import Outbox
 from ensemble.client.sidecar import SidecarLedger
 from ensemble.client.wire import connections as sidecar_connections
-from ensemble.engine.book import Book
+from ensemble.engine.ledger.book import Book
 from ensemble.http1.passage import Passage
 from plugin.adapters.vectors import VectorCache, WorkspaceVectors
 from plugin.app_keys import AppKey

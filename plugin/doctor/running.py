@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ensemble.engine.request import STEP_TIMEOUT_S
-from ensemble.plan.moneyfields import written
+from ensemble.plan.reading.money import written
 from plugin.credentials import Ceilings, Credentials
 from plugin.doctor.dify import DifyLimits
 from plugin.doctor.findings import Finding, note, ok, problem, warning

@@ -8,8 +8,8 @@ from typing import Any
 from dify_plugin import Tool
 from dify_plugin.entities.tool import ToolInvokeMessage
 
-from plugin.aggregating import aggregate
-from plugin.aggregator_messages import aggregator_messages
+from plugin.aggregator.messages import aggregator_messages
+from plugin.aggregator.service import aggregate
 from plugin.casting import Caller
 
 

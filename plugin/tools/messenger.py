@@ -8,7 +8,7 @@ from typing import Any
 from dify_plugin import Tool
 from dify_plugin.entities.tool import ToolInvokeMessage
 
-from plugin.messaging import exchange_messages
+from plugin.messenger.service import exchange_messages
 from plugin.saying import said_messages
 
 

@@ -9,7 +9,7 @@ from dify_plugin import Tool
 from dify_plugin.entities.tool import ToolInvokeMessage
 
 from plugin.messages import messages
-from plugin.service import Caller, orchestrate
+from plugin.orchestrator.service import Caller, orchestrate
 from plugin.whole import keeper
 
 

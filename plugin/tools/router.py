@@ -9,8 +9,8 @@ from dify_plugin import Tool
 from dify_plugin.entities.tool import ToolInvokeMessage
 
 from plugin.casting import Caller
-from plugin.router import route
-from plugin.router_messages import router_messages
+from plugin.router.messages import router_messages
+from plugin.router.service import route
 
 
 class RouterTool(Tool):

@@ -9,7 +9,7 @@ from dify_plugin import Tool
 from dify_plugin.entities.tool import ToolInvokeMessage
 
 from plugin.saying import said_messages
-from plugin.sharing import share_state
+from plugin.shared_state.service import share_state
 
 
 class SharedStateTool(Tool):

@@ -14,9 +14,9 @@ from ensemble.contract.agents import (
 )
 from ensemble.contract.problems import Fault
 from ensemble.rules.addresses import AGENTS
-from ensemble.rules.agents import agent_view, agent_wants, declare, forget, is_known
+from ensemble.rules.agents.declaring import agent_view, agent_wants, declare, forget, is_known
+from ensemble.rules.agents.statistics import hashes_at
 from ensemble.rules.snapshot import Snapshot
-from ensemble.rules.statistics import hashes_at
 from sidecar import errors
 from sidecar.store.faults import store_errors
 from sidecar.store.keys import full_key

@@ -9,7 +9,7 @@ from ensemble.contract.breakers import BreakerForce, BreakerList, BreakerParams,
 from ensemble.contract.guarding import CallAdmission, CallAsk, CallNews, CallSettled
 from ensemble.contract.problems import Fault
 from ensemble.rules.addresses import BREAKERS, BREAKERS_HELD, breaker_at, breaker_changes_at, call_at
-from ensemble.rules.guarding import admit_call, force, operator_wants, set_policy, settle_call
+from ensemble.rules.breakers.guarding import admit_call, force, operator_wants, set_policy, settle_call
 from ensemble.rules.problems import Conflict, UnknownCall
 from ensemble.rules.records import Defaults
 from ensemble.rules.snapshot import Snapshot

@@ -17,8 +17,8 @@ from ensemble.contract.budgets import (
 )
 from ensemble.contract.problems import Fault
 from ensemble.rules.addresses import BUDGETS, budget_hash, reservation_at
+from ensemble.rules.budgets.reserving import budget_state, define, forget, reserve, reserving_wants, settle
 from ensemble.rules.problems import Conflict, UnknownBudget, UnknownCall
-from ensemble.rules.reserving import budget_state, define, forget, reserve, reserving_wants, settle
 from ensemble.rules.snapshot import EVERY, Address, Snapshot
 from sidecar import errors
 from sidecar.store.faults import store_errors

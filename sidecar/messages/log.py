@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from ensemble.contract.mailboxes import TraceLog, TraceLogParams
 from ensemble.contract.messages import AgentMessage
 from ensemble.rules.addresses import RUN, run_at, run_hash, runs_of_trace
-from ensemble.rules.log import run_log
 from ensemble.rules.problems import UnknownRun
+from ensemble.rules.runs.log import run_log
 from ensemble.rules.snapshot import EVERY, Address
 from sidecar.messages.keys import log_keys
 from sidecar.messages.records import to_message

@@ -10,10 +10,10 @@ from ensemble.contract.exchange import Exchange, ExchangeAnswer, Role, RunHead
 from ensemble.contract.problems import Fault
 from ensemble.contract.runs import CancelAnswer, RunList, RunLog, RunParams, RunsParams, RunView
 from ensemble.rules.addresses import run_hash
-from ensemble.rules.caching import cache_view, cache_wants
-from ensemble.rules.ending import cancel, ending_wants
-from ensemble.rules.exchange import Conflict, Defaults, UnknownRun, decide, wanted
-from ensemble.rules.log import run_log
+from ensemble.rules.runs.caching import cache_view, cache_wants
+from ensemble.rules.runs.ending import cancel, ending_wants
+from ensemble.rules.runs.exchange import Conflict, Defaults, UnknownRun, decide, wanted
+from ensemble.rules.runs.log import run_log
 from ensemble.rules.snapshot import EVERY, Address, Snapshot
 from ensemble.rules.views import run_view
 from sidecar import errors

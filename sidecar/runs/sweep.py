@@ -15,9 +15,9 @@ from contextlib import suppress
 from functools import partial
 
 from ensemble.rules.addresses import BREAKERS, LEASES, RESERVATIONS, RUNS, reservation_at, run_hash
-from ensemble.rules.ending import ending_wants, sweep
-from ensemble.rules.reserving import lapse
-from ensemble.rules.shelf import BREAKER_TTL_MS
+from ensemble.rules.breakers.drafted import BREAKER_TTL_MS
+from ensemble.rules.budgets.reserving import lapse
+from ensemble.rules.runs.ending import ending_wants, sweep
 from ensemble.rules.snapshot import Address, Changes, Snapshot
 from sidecar.errors import Contended, StoreDamaged, StoreUnavailable
 from sidecar.store.faults import store_errors

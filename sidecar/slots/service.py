@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ensemble.contract.slots import SlotLimits, SlotsView
-from ensemble.rules.places import SLOTS_WANTED, set_limits, slots_view
+from ensemble.rules.slots.drafted import SLOTS_WANTED, set_limits, slots_view
 from sidecar.store.store import Store
 
 __all__ = ["Slots"]

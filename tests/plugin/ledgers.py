@@ -16,7 +16,7 @@ from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
 from ensemble.contract.problems import ProblemCode
 from ensemble.contract.results import StepResult
 from ensemble.contract.runs import RunView
-from ensemble.engine.book import Book
+from ensemble.engine.ledger.book import Book
 from ensemble.rules.problems import Conflict, UnknownRun
 from plugin.errors import SidecarRefused
 

@@ -12,8 +12,8 @@ import yaml
 from ensemble.aggregate.merging import Rule
 from ensemble.aggregate.voting import Weights
 from ensemble.contract.context import EACH_TOKENS, LIMIT_TOKENS, Compression, Order
-from plugin.aggregator_messages import AGGREGATOR_VARIABLES
-from plugin.aggregator_parameters import AGGREGATOR_PARAMETERS, Strategy, read_aggregator_parameters
+from plugin.aggregator.messages import AGGREGATOR_VARIABLES
+from plugin.aggregator.parameters import AGGREGATOR_PARAMETERS, Strategy, read_aggregator_parameters
 from plugin.errors import BadParameters
 
 TOOL = yaml.safe_load((Path(__file__).resolve().parents[2] / "plugin/tools/aggregator.yaml").read_text("utf-8"))

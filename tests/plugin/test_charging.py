@@ -10,15 +10,15 @@ from ensemble.client.fallback import Absence, FallbackLedger
 from ensemble.contract.budgets import BudgetName
 from ensemble.contract.exchange import Exchange, Role
 from ensemble.contract.problems import ProblemCode
-from ensemble.engine.book import Book
+from ensemble.engine.ledger.book import Book
 from ensemble.engine.request import RunRequest
 from plugin.adapters.pools import Pools
 from plugin.casting import Caller
 from plugin.charging import going_on, unknown_budget
 from plugin.credentials import read_credentials
 from plugin.errors import BadCredentials, BadParameters, SidecarNeeded, SidecarRefused, SidecarUnavailable
-from plugin.parameters import read_parameters
-from plugin.service import run_request
+from plugin.orchestrator.parameters import read_parameters
+from plugin.orchestrator.service import run_request
 from tests.plugin.ledgers import Clock, Sidecar, opening, wish
 
 SAVED = {"dify_base_url": "http://dify.invalid/v1", "app_keys": f"market = app-{'M' * 24}"}

@@ -16,8 +16,8 @@ import yaml
 from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
 from ensemble.contract.results import ErrorInfo, StepResult, Usage
 from plugin.credentials import FIELDS, HOST_PARALLEL, ON_SIDECAR_LOSS
+from plugin.orchestrator.parameters import PARAMETERS, read_parameters
 from plugin.outputs import VARIABLES, error_entry, result_entry, usage_entry
-from plugin.parameters import PARAMETERS, read_parameters
 from plugin.reader import LIMITS
 
 ROOT = Path(__file__).resolve().parents[2]

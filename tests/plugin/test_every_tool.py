@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 import yaml
 
-from plugin.aggregator_messages import AGGREGATOR_VARIABLES
-from plugin.aggregator_parameters import AGGREGATOR_PARAMETERS, read_aggregator_parameters
+from plugin.aggregator.messages import AGGREGATOR_VARIABLES
+from plugin.aggregator.parameters import AGGREGATOR_PARAMETERS, read_aggregator_parameters
 from plugin.doctor.parameters import DOCTOR_PARAMETERS, read_doctor_parameters
 from plugin.doctor.report import DOCTOR_VARIABLES
 from plugin.errors import BadParameters
-from plugin.messaging import MESSENGER_VARIABLES
-from plugin.messaging_parameters import MESSENGER_PARAMETERS, read_messenger_parameters
+from plugin.messenger.parameters import MESSENGER_PARAMETERS, read_messenger_parameters
+from plugin.messenger.service import MESSENGER_VARIABLES
+from plugin.orchestrator.parameters import PARAMETERS, read_parameters
 from plugin.outputs import VARIABLES
-from plugin.parameters import PARAMETERS, read_parameters
-from plugin.router_messages import ROUTER_VARIABLES
-from plugin.router_parameters import ROUTER_PARAMETERS, read_router_parameters
-from plugin.sharing import SHARED_STATE_VARIABLES
-from plugin.sharing_parameters import SHARED_STATE_PARAMETERS, read_shared_state_parameters
+from plugin.router.messages import ROUTER_VARIABLES
+from plugin.router.parameters import ROUTER_PARAMETERS, read_router_parameters
+from plugin.shared_state.parameters import SHARED_STATE_PARAMETERS, read_shared_state_parameters
+from plugin.shared_state.service import SHARED_STATE_VARIABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = {"en_US", "zh_Hans", "ja_JP", "pt_BR"}

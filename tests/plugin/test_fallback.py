@@ -15,7 +15,7 @@ from ensemble.contract.exchange import (
 )
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.problems import ProblemCode
-from ensemble.engine.book import Book
+from ensemble.engine.ledger.book import Book
 from ensemble.engine.ports import Ledger
 from ensemble.rules.problems import UnknownRun
 from plugin.errors import BadCredentials, SidecarRefused, SidecarUnavailable

@@ -10,7 +10,7 @@ from ensemble.contract.exchange import (
     Role,
 )
 from ensemble.contract.outcomes import Outcome, RunStatus
-from ensemble.engine.book import Book
+from ensemble.engine.ledger.book import Book
 from plugin.errors import SidecarRefused, SidecarUnavailable
 from tests.plugin.ledgers import CLOSE, RUN, Clock, Sidecar, going_on, news, opening, wish
 

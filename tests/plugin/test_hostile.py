@@ -17,12 +17,12 @@ from ensemble.agents.connections import Connections
 from ensemble.agents.discovery import Discovery
 from ensemble.agents.service_api import ServiceApiAgent
 from ensemble.contract.outcomes import RunStatus
-from ensemble.engine.book import Book
+from ensemble.engine.attempts.hosts import Hosts
 from ensemble.engine.events import Report
-from ensemble.engine.hosts import Hosts
+from ensemble.engine.ledger.book import Book
 from ensemble.engine.request import RunRequest
 from ensemble.engine.run import run
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.plan import read_plan
 from plugin.adapters.greenlets import GreenletRunner
 from plugin.adapters.reverse import ReverseAgent
 from tests.ensemble.agents.wire import SSE_HEAD, Request, answer, dify, frame

@@ -6,9 +6,9 @@ import pytest
 
 from ensemble.client.fallback import Absence, FallbackLedger
 from ensemble.contract.exchange import Exchange, Parent, Role
-from ensemble.engine.book import Book
+from ensemble.engine.ledger.book import Book
 from ensemble.engine.request import RunRequest
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.plan import read_plan
 from plugin.credentials import Credentials, Sidecar
 from plugin.errors import BadParameters, SidecarUnavailable
 from plugin.lineage import caller_of, parent_of, seal_of, sealed

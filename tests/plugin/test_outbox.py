@@ -11,7 +11,7 @@ from ensemble.contract.caching import CacheView
 from ensemble.contract.exchange import CloseRun, Exchange, ExchangeAnswer, OpenRun
 from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.runs import RunView
-from ensemble.engine.book import Book
+from ensemble.engine.ledger.book import Book
 from plugin.errors import SidecarRefused, SidecarUnavailable
 
 

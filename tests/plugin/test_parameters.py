@@ -8,7 +8,7 @@ from dify_plugin.file.file import File
 
 from ensemble.plan.limits import Limits
 from plugin.errors import BadParameters
-from plugin.parameters import PARAMETERS, read_parameters
+from plugin.orchestrator.parameters import PARAMETERS, read_parameters
 
 
 def read(**raw: Any) -> Any:

@@ -18,9 +18,9 @@ from plugin.adapters.pools import Pools
 from plugin.adapters.vectors import VectorCache, WorkspaceVectors
 from plugin.casting import Caller
 from plugin.errors import BadParameters
-from plugin.router import RouterReport, route
-from plugin.router_messages import ROUTER_VARIABLES, router_variables
-from plugin.router_parameters import ROUTER_PARAMETERS, read_router_parameters
+from plugin.router.messages import ROUTER_VARIABLES, router_variables
+from plugin.router.parameters import ROUTER_PARAMETERS, read_router_parameters
+from plugin.router.service import RouterReport, route
 
 TOOL = yaml.safe_load((Path(__file__).parents[2] / "plugin/tools/router.yaml").read_text(encoding="utf-8"))
 

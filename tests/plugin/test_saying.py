@@ -8,11 +8,11 @@ import pytest
 
 from plugin.adapters.pools import Pools
 from plugin.errors import BadParameters, SidecarNeeded
-from plugin.messaging import exchange_messages
-from plugin.messaging_parameters import read_messenger_parameters
+from plugin.messenger.parameters import read_messenger_parameters
+from plugin.messenger.service import exchange_messages
 from plugin.saying import Said, said_messages
-from plugin.sharing import share_state
-from plugin.sharing_parameters import read_shared_state_parameters
+from plugin.shared_state.parameters import read_shared_state_parameters
+from plugin.shared_state.service import share_state
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from ensemble.engine.request import RunRequest
 from plugin.adapters.pools import Pools
 from plugin.credentials import read_credentials
 from plugin.errors import BadCredentials, BadParameters, BadPlan, NoAgentSucceeded, UnknownAgent, in_words
-from plugin.parameters import read_parameters
+from plugin.orchestrator.parameters import read_parameters
+from plugin.orchestrator.service import Caller, orchestrate, run_request
 from plugin.requesting import LOCAL_MODE
-from plugin.service import Caller, orchestrate, run_request
 from plugin.tools.orchestrator import OrchestratorTool
 from tests.plugin.web import Asked, Told, Web
 

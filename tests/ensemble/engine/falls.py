@@ -10,7 +10,7 @@ from ensemble.agents.port import Agent, Reply
 from ensemble.contract.caching import CacheView
 from ensemble.contract.outcomes import Outcome
 from ensemble.contract.results import StepResult
-from ensemble.engine.book import Book
+from ensemble.engine.ledger.book import Book
 from ensemble.engine.ports import LedgerUnavailable
 from tests.ensemble.engine.kit import Played, bad, good, play
 

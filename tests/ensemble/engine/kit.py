@@ -10,15 +10,15 @@ from typing import Any
 from ensemble.agents.port import Agent, Call, CallScope, Reply
 from ensemble.contract.outcomes import Outcome
 from ensemble.contract.results import Usage
-from ensemble.engine.book import Book
+from ensemble.engine.attempts.hosts import Hosts
 from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.events import Event, Report
-from ensemble.engine.hosts import Hosts
+from ensemble.engine.ledger.book import Book
 from ensemble.engine.ports import Context, Ledger
 from ensemble.engine.request import RunRequest
 from ensemble.engine.run import run
 from ensemble.engine.threads import ThreadRunner
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.plan import read_plan
 
 type Script = Sequence[Reply | Callable[[Call, CallScope], Reply]]
 

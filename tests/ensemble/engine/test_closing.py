@@ -11,11 +11,11 @@ import pytest
 
 from ensemble.contract.exchange import Exchange, ExchangeAnswer, Role
 from ensemble.contract.outcomes import RunStatus
-from ensemble.engine.beside import Beside
-from ensemble.engine.book import Book
+from ensemble.engine.attempts.hosts import Hosts
 from ensemble.engine.errors import RunTakenOver
 from ensemble.engine.events import Closing, Event, Progress, Report
-from ensemble.engine.hosts import Hosts
+from ensemble.engine.ledger.beside import Beside
+from ensemble.engine.ledger.book import Book
 from ensemble.engine.ports import LedgerUnavailable
 from ensemble.engine.run import run
 from ensemble.engine.threads import ThreadRunner

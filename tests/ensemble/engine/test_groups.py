@@ -10,7 +10,7 @@ import pytest
 from ensemble.agents.port import Agent, Call, CallScope, Reply
 from ensemble.contract.budgets import Limits
 from ensemble.contract.outcomes import RunStatus, StepStatus
-from ensemble.engine.book import Book
+from ensemble.engine.ledger.book import Book
 from tests.ensemble.engine.kit import Scripted, bad, good, play, slow
 from tests.ensemble.engine.teams import Line, by_item, mapped, parts
 

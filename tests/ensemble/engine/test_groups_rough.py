@@ -9,7 +9,7 @@ import pytest
 from ensemble.agents.port import Call, CallScope, Reply
 from ensemble.contract.outcomes import RunStatus, StepStatus
 from ensemble.contract.results import Usage
-from ensemble.engine.hosts import Hosts
+from ensemble.engine.attempts.hosts import Hosts
 from tests.ensemble.engine.kit import Scripted, bad, good, play, slow
 from tests.ensemble.engine.teams import answer, mapped, parts
 

@@ -14,8 +14,8 @@ from ensemble.agents.port import Agent, Call, CallScope, Reply
 from ensemble.contract.budgets import Limits
 from ensemble.contract.exchange import LEASE_MS, Exchange, ExchangeAnswer
 from ensemble.contract.outcomes import Outcome, StepStatus
-from ensemble.engine.book import Book
-from ensemble.engine.hosts import Hosts
+from ensemble.engine.attempts.hosts import Hosts
+from ensemble.engine.ledger.book import Book
 from tests.ensemble.engine.kit import Scripted, bad, good, play
 from tests.ensemble.engine.teams import answer, mapped, subtasks
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ensemble.agents.port import Agent
 from ensemble.contract.outcomes import RunStatus
-from ensemble.engine.book import Book
+from ensemble.engine.ledger.book import Book
 from tests.ensemble.engine.kit import Scripted, bad, good, play, slow, team
 
 

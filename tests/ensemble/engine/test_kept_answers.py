@@ -8,7 +8,7 @@ import pytest
 
 from ensemble.contract.caching import MAX_CACHED_BYTES
 from ensemble.contract.outcomes import Outcome, Source
-from ensemble.engine.wording import age
+from ensemble.engine.attempts.wording import age
 from tests.ensemble.engine.falls import HOUR_MS, Shelf, failing, one, result
 from tests.ensemble.engine.kit import Scripted, bad, good
 

@@ -10,8 +10,8 @@ import pytest
 from ensemble.agents.port import Call, CallScope, Reply
 from ensemble.contract.budgets import Limits
 from ensemble.contract.outcomes import RunStatus
-from ensemble.engine.book import Book
-from ensemble.engine.hosts import Hosts
+from ensemble.engine.attempts.hosts import Hosts
+from ensemble.engine.ledger.book import Book
 from tests.ensemble.engine.kit import Played, Scripted, bad, chain, good, play, slow, team
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ensemble.contract.exchange import Why
 from ensemble.contract.outcomes import Outcome, Source
-from ensemble.engine.links import Link, links
+from ensemble.engine.attempts.stand_ins import Link, links
 from tests.ensemble.engine.falls import Shelf, result
 from tests.ensemble.engine.kit import Scripted, bad, good, play
 

@@ -9,7 +9,7 @@ import pytest
 
 from ensemble.agents.port import Agent
 from ensemble.contract.outcomes import RunStatus
-from ensemble.engine.hosts import Hosts
+from ensemble.engine.attempts.hosts import Hosts
 from tests.ensemble.engine.kit import Scripted, good, play
 
 STEPS = 500

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ensemble.engine.book import Book
+from ensemble.engine.ledger.book import Book
 from ensemble.engine.recording import RECORDED_BYTES
 from tests.ensemble.engine.kit import Scripted, chain, good, play
 

@@ -10,10 +10,10 @@ import pytest
 from ensemble.agents.port import Call, CallScope, Reply
 from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
 from ensemble.contract.results import ErrorInfo
-from ensemble.engine.book import Book
+from ensemble.engine.attempts.falling import Falling
+from ensemble.engine.attempts.hosts import Hosts
 from ensemble.engine.events import AnswerText
-from ensemble.engine.falling import Falling
-from ensemble.engine.hosts import Hosts
+from ensemble.engine.ledger.book import Book
 from ensemble.engine.state import RunState
 from ensemble.engine.steps import Phase
 from tests.ensemble.engine.falls import one, result

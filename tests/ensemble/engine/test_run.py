@@ -11,9 +11,9 @@ import pytest
 from ensemble.agents.port import Agent, Reply
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
 from ensemble.contract.results import Usage
-from ensemble.engine.book import Book
+from ensemble.engine.attempts.hosts import Hosts
 from ensemble.engine.events import Progress
-from ensemble.engine.hosts import Hosts
+from ensemble.engine.ledger.book import Book
 from tests.ensemble.engine.kit import Scripted, bad, chain, good, play, side_by_side, slow, stuck, team
 
 DIAMOND = {

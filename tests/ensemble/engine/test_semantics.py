@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ensemble.agents.port import Agent, Call, CallScope, Reply
 from ensemble.contract.outcomes import RunStatus
 from ensemble.plan.faults import PlanError
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.plan import read_plan
 from tests.ensemble.engine.kit import Scripted, bad, good, play
 
 SUCCEEDED, FAILED, SKIPPED, LEFT = "succeeded", "failed", "skipped", "left out"

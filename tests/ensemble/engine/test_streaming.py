@@ -8,8 +8,8 @@ import pytest
 
 from ensemble.agents.port import Agent, Call, CallScope, Reply
 from ensemble.contract.outcomes import Outcome
+from ensemble.engine.attempts.streaming import BROKEN, SHOWN_CHARS
 from ensemble.engine.events import AnswerText, Progress
-from ensemble.engine.streaming import BROKEN, SHOWN_CHARS
 from tests.ensemble.engine.kit import Played, Scripted, bad, chain, good, play, side_by_side
 
 type Line = Callable[[Call, CallScope], Reply]

@@ -12,8 +12,8 @@ from ensemble.agents.port import Call, CallScope, Reply
 from ensemble.contract.exchange import LEASE_MS, Exchange, ExchangeAnswer
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.runs import RunView
-from ensemble.engine.book import Book
 from ensemble.engine.errors import RunTakenOver
+from ensemble.engine.ledger.book import Book
 from ensemble.engine.ports import LedgerUnavailable
 from tests.ensemble.engine.kit import Played, Scripted, chain, good, play, side_by_side, slow, team
 

@@ -7,9 +7,9 @@ from ensemble.contract.exchange import CloseRun, Exchange, ExchangeAnswer
 from ensemble.contract.outcomes import RunStatus, StepStatus
 from ensemble.contract.results import StepResult
 from ensemble.contract.runs import RunView
-from ensemble.engine.book import Book
+from ensemble.engine.ledger.book import Book
+from ensemble.engine.ledger.telling import Teller
 from ensemble.engine.state import RunState
-from ensemble.engine.telling import Teller
 from tests.ensemble.engine.kit import Scripted, good, play, request, team
 
 MIB = 1024 * 1024

@@ -10,8 +10,8 @@ import pytest
 from ensemble.agents.port import Call, CallScope, Reply
 from ensemble.contract.exchange import LEASE_MS, Remote
 from ensemble.contract.outcomes import Outcome, RunStatus, Source
-from ensemble.engine.book import Book
-from ensemble.engine.hosts import Hosts
+from ensemble.engine.attempts.hosts import Hosts
+from ensemble.engine.ledger.book import Book
 from ensemble.engine.run import run
 from ensemble.engine.threads import ThreadRunner
 from tests.ensemble.engine.kit import Scripted, bad, good, play, request, slow

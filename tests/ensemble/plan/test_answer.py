@@ -7,7 +7,7 @@ import pytest
 from ensemble.contract.outcomes import Outcome, StepStatus
 from ensemble.contract.results import ErrorInfo, StepResult
 from ensemble.plan.answer import compose, failure_lines
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.plan import read_plan
 from ensemble.plan.rendering import Scope
 
 DIAMOND = [{"agent": "a"}, {"agent": "b", "depends_on": "a"}, {"agent": "c", "depends_on": "a"}]

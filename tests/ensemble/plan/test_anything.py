@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ensemble.plan.faults import PlanError
 from ensemble.plan.model import Plan
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.plan import read_plan
 
 WORDS = [
     "a", "b", "A", "c", "start", "{{ a.text }}", "{{#b.x#}}", "a.text", "{{ start.t }}", "{{", "quorum(2)", "any", "all_done",

@@ -7,7 +7,7 @@ import pytest
 from ensemble.contract.outcomes import StepStatus
 from ensemble.contract.results import StepResult
 from ensemble.plan.conditions import evaluate
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.plan import read_plan
 from ensemble.plan.rendering import Scope, UnknownOutput
 
 DATA = {

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.plan.fallbackfields import FRESH_S, MOST_S, STALE_S
 from ensemble.plan.fallbacks import Cache, Chain, Fallback, back_to, chain, circles
 from ensemble.plan.faults import PlanError
 from ensemble.plan.model import Plan
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.fallbacks import FRESH_S, MOST_S, STALE_S
+from ensemble.plan.reading.plan import read_plan
 from ensemble.plan.templates import Reference, Template
 
 KNOWN = ("market", "tech", "writer")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ensemble.plan.fingerprint import fingerprint
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.plan import read_plan
 
 STEPS: list[dict[str, Any]] = [
     {"id": "a"},

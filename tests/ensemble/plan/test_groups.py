@@ -11,7 +11,7 @@ from ensemble.plan.fingerprint import fingerprint
 from ensemble.plan.groups import ForEach, Loop, Managed, Nested, Race, Vote
 from ensemble.plan.joins import JoinKind
 from ensemble.plan.model import Plan
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.plan import read_plan
 
 KNOWN = ("market", "tech", "writer")
 

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.contract.budgets import Money
-from ensemble.plan.budgetfields import read_budgets
 from ensemble.plan.faults import Faults, PlanError
 from ensemble.plan.limits import Limits
 from ensemble.plan.model import Plan
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.budgets import read_budgets
+from ensemble.plan.reading.plan import read_plan
 
 NUMBER = st.none() | st.integers(1, 50)
 LIMITS = st.builds(

@@ -8,7 +8,7 @@ import pytest
 
 from ensemble.plan.faults import PlanError
 from ensemble.plan.model import Plan
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.plan import read_plan
 
 ONE = {"id": "a", "agent": "tech"}
 

@@ -10,7 +10,7 @@ from ensemble.plan.faults import PlanError
 from ensemble.plan.joins import Join, JoinKind
 from ensemble.plan.limits import Limits
 from ensemble.plan.model import Plan
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.plan import read_plan
 from ensemble.plan.templates import Reference, Template
 
 KNOWN = ("market", "tech", "writer", "market-research-app-001", "competitor-analysis-app-002", "synthesis_agent")

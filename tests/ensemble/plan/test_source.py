@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ensemble.plan.faults import Faults, PlanError
-from ensemble.plan.source import parse_text
+from ensemble.plan.reading.source import parse_text
 
 
 def parsed(text: str) -> Any:

@@ -14,7 +14,7 @@ from ensemble.contract.base import Identity
 from ensemble.plan.agents import ToolAgent
 from ensemble.plan.faults import PlanError
 from ensemble.plan.model import Plan
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.plan import read_plan
 
 SEARCH = "langgenius/google/google/google_search"
 ROOT = Path(__file__).resolve().parents[3]

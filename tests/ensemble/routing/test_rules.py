@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from ensemble.plan.faults import Faults, PlanError
-from ensemble.plan.fields import Fields
+from ensemble.plan.reading.fields import Fields
+from ensemble.plan.reading.routes import read_routing
+from ensemble.plan.reading.texts import Texts
 from ensemble.plan.rendering import Scope
-from ensemble.plan.routefields import read_routing
 from ensemble.plan.routes import Routing
 from ensemble.plan.templates import BareWords
-from ensemble.plan.texts import Texts
 from ensemble.routing.rules import choose_by_rules
 
 

@@ -11,14 +11,14 @@ from benchmarks.routing import HashedEmbedder, measure, queries, routing_of
 from ensemble.agents.port import Agent, CallScope, Reply
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.results import Usage
-from ensemble.engine.book import Book
+from ensemble.engine.attempts.hosts import Hosts
 from ensemble.engine.events import Report
-from ensemble.engine.hosts import Hosts
+from ensemble.engine.ledger.book import Book
 from ensemble.engine.request import RunRequest
 from ensemble.engine.run import run
 from ensemble.engine.threads import ThreadRunner
 from ensemble.plan.fingerprint import fingerprint
-from ensemble.plan.reading import read_plan
+from ensemble.plan.reading.plan import read_plan
 from ensemble.plan.routes import Strategy
 from ensemble.routing.choices import Choice
 from ensemble.routing.deciders import Embedded, Embedder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
-from ensemble.rules.exchange import Defaults, decide, wanted
+from ensemble.rules.runs.exchange import Defaults, decide, wanted
 from ensemble.rules.snapshot import AT_ONCE, EVERY, Address, Changes, NotRead, Snapshot
 
 

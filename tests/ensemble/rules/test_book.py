@@ -11,8 +11,8 @@ import pytest
 from ensemble.contract.budgets import Limits
 from ensemble.contract.exchange import Decision, Exchange, ExchangeAnswer, Role
 from ensemble.contract.outcomes import Outcome, RunStatus
-from ensemble.engine.book import Book
-from ensemble.rules.exchange import UnknownRun
+from ensemble.engine.ledger.book import Book
+from ensemble.rules.runs.exchange import UnknownRun
 from tests.ensemble.rules.asks import admission, closing, first, hex_id, later, settlement
 
 THREADS = 16

@@ -9,9 +9,9 @@ import pytest
 from ensemble.contract.breakers import BreakerCause, BreakerForcing, BreakerPolicy, BreakerState, Forced
 from ensemble.contract.exchange import Decision, Why
 from ensemble.contract.outcomes import Outcome
-from ensemble.rules import breaker as rules
+from ensemble.rules.breakers import breaker as rules
+from ensemble.rules.breakers.tripping import Counts, fewest_calls, open_ms
 from ensemble.rules.records import Breaker
-from ensemble.rules.tripping import Counts, fewest_calls, open_ms
 from tests.ensemble.rules.tables import cases, holds, table
 
 POLICY = BreakerPolicy(failure_threshold=3, recovery_timeout=60, success_threshold=2, half_open_probes=2)

@@ -7,7 +7,7 @@ import pytest
 from ensemble.contract.breakers import BreakerCause, BreakerForcing, Forced
 from ensemble.contract.exchange import Decision, Why
 from ensemble.contract.outcomes import Outcome
-from ensemble.rules import breaker as rules
+from ensemble.rules.breakers import breaker as rules
 from ensemble.rules.records import Breaker
 from tests.ensemble.rules.test_breaker import CLOSED, MINE, NOW, OPEN, POLICY, RUN, closed, held, settle
 

@@ -9,9 +9,9 @@ import pytest
 
 from ensemble.contract.budgets import NANO, Limits, Money
 from ensemble.contract.exchange import Decision, OnLost
-from ensemble.rules import budget as rules
-from ensemble.rules.budget import Account, Budget, Wish
-from ensemble.rules.fitting import fit
+from ensemble.rules.budgets import budget as rules
+from ensemble.rules.budgets.budget import Account, Budget, Wish
+from ensemble.rules.budgets.fitting import fit
 from ensemble.rules.records import Amounts, Booking
 from tests.ensemble.rules.tables import cases, holds, table
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from ensemble.contract.caching import MAX_CACHED_BYTES, CacheOrder, CacheParams, CacheView
 from ensemble.contract.exchange import AdmissionAsk, Exchange, Settlement
 from ensemble.contract.outcomes import Outcome, Source, StepStatus
-from ensemble.engine import book as books
-from ensemble.engine.book import Book
+from ensemble.engine.ledger import book as books
+from ensemble.engine.ledger.book import Book
 from ensemble.rules.addresses import attempt_at, cached_at
-from ensemble.rules.caching import cache_view, cache_wants
 from ensemble.rules.records import Attempt
+from ensemble.rules.runs.caching import cache_view, cache_wants
 from ensemble.rules.snapshot import Changes
 from tests.ensemble.rules.asks import admission, first, hex_id, later, settlement
 from tests.ensemble.rules.store import StrictStore

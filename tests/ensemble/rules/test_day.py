@@ -13,9 +13,9 @@ from ensemble.contract.budgets import BudgetDefinition, BudgetWindow, Limits, Re
 from ensemble.contract.guarding import CallAsk, CallNews
 from ensemble.contract.outcomes import Outcome
 from ensemble.rules.addresses import breaker_at, budget_hash
-from ensemble.rules.guarding import admit_call, settle_call
+from ensemble.rules.breakers.guarding import admit_call, settle_call
+from ensemble.rules.budgets.reserving import define, lapse, reserve, settle
 from ensemble.rules.records import Breaker, Defaults
-from ensemble.rules.reserving import define, lapse, reserve, settle
 from tests.ensemble.rules.store import StrictStore
 
 BEGIN_MS = int(datetime(2026, 3, 28, 12, tzinfo=UTC).timestamp() * 1000)

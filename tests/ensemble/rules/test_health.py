@@ -6,7 +6,7 @@ import pytest
 
 from ensemble.contract.agents import AgentHealth
 from ensemble.contract.breakers import BreakerForcing, BreakerState, Forced
-from ensemble.rules.health import Tally, health
+from ensemble.rules.agents.health import Tally, health
 from ensemble.rules.records import Breaker
 
 NOW = 1_000_000

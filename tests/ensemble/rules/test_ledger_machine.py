@@ -25,11 +25,11 @@ from ensemble.contract.exchange import (
 )
 from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
 from ensemble.contract.results import StepResult, Usage
-from ensemble.engine.book import Book
+from ensemble.engine.ledger.book import Book
 from ensemble.rules.addresses import attempt_at, breaker_at, cached_at, run_at, run_hash, step_at
-from ensemble.rules.budget import COUNTERS
-from ensemble.rules.ending import cancel, ending_wants, sweep
+from ensemble.rules.budgets.budget import COUNTERS
 from ensemble.rules.records import Attempt, Breaker, Cached, Run
+from ensemble.rules.runs.ending import cancel, ending_wants, sweep
 from ensemble.rules.views import attempts_of, run_view
 from tests.ensemble.rules.asks import STEPS, admission, closing, first, settlement
 from tests.ensemble.rules.store import StrictStore

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from ensemble.rules.lineage import (
+from ensemble.rules.lineage.lineage import (
     DEPTH_LIMIT,
     MOST_NESTED,
     could_lead_to,

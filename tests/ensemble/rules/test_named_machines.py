@@ -15,12 +15,12 @@ from ensemble.contract.budgets import BudgetDefinition, BudgetWindow, Limits, Re
 from ensemble.contract.guarding import CallAdmission, CallAsk, CallNews
 from ensemble.contract.outcomes import Outcome
 from ensemble.rules.addresses import breaker_at
-from ensemble.rules.guarding import admit_call, force, settle_call
-from ensemble.rules.periods import slot_at, slots_of
+from ensemble.rules.breakers.guarding import admit_call, force, settle_call
+from ensemble.rules.breakers.window import ring_of
+from ensemble.rules.budgets.periods import slot_at, slots_of
+from ensemble.rules.budgets.reserving import budget_state, define, forget, lapse, reserve, settle
 from ensemble.rules.records import Breaker, Defaults
-from ensemble.rules.reserving import budget_state, define, forget, lapse, reserve, settle
 from ensemble.rules.snapshot import Address, Changes, Draft, Snapshot
-from ensemble.rules.window import ring_of
 from tests.ensemble.rules.store import StrictStore
 
 CHANCE = st.randoms(use_true_random=False)

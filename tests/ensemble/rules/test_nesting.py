@@ -10,9 +10,9 @@ from ensemble.contract.budgets import BudgetDefinition, Limits
 from ensemble.contract.exchange import LEASE_MS, Decision, Exchange, Parent, Role, Why
 from ensemble.contract.outcomes import Outcome
 from ensemble.rules.addresses import budget_hash, run_hash
-from ensemble.rules.ending import ending_wants, sweep
+from ensemble.rules.budgets.reserving import define
 from ensemble.rules.problems import Conflict
-from ensemble.rules.reserving import define
+from ensemble.rules.runs.ending import ending_wants, sweep
 from ensemble.rules.snapshot import EVERY, Address
 from tests.ensemble.rules.asks import closing, hex_id, later, opening, settlement
 from tests.ensemble.rules.family import Member, left_over, opened, wish

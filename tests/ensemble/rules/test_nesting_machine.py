@@ -15,11 +15,11 @@ from ensemble.contract.budgets import Limits
 from ensemble.contract.exchange import LEASE_MS, AdmissionAsk, Decision, Exchange, OnLost, Parent, Role
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.results import Usage
-from ensemble.engine.book import Book
+from ensemble.engine.ledger.book import Book
 from ensemble.rules.addresses import run_hash
-from ensemble.rules.ending import cancel, ending_wants, sweep
 from ensemble.rules.problems import Conflict
 from ensemble.rules.records import Attempt, Run
+from ensemble.rules.runs.ending import cancel, ending_wants, sweep
 from ensemble.rules.views import attempts_of
 from tests.ensemble.rules.asks import closing, hex_id, opening, settlement
 from tests.ensemble.rules.family import wish

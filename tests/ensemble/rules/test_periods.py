@@ -11,7 +11,7 @@ from hypothesis import given
 from pydantic import ValidationError
 
 from ensemble.contract.budgets import BudgetWindow
-from ensemble.rules.periods import moves_ms, slot_at, slots_of
+from ensemble.rules.budgets.periods import moves_ms, slot_at, slots_of
 from tests.ensemble.rules.tables import holds, table
 
 

@@ -16,10 +16,10 @@ from ensemble.contract.budgets import Limits
 from ensemble.contract.exchange import Admission, Decision, Settlement
 from ensemble.contract.outcomes import Outcome
 from ensemble.contract.results import Usage
-from ensemble.rules.agents import agent_view, agent_wants, declare, forget
-from ensemble.rules.registry import FRESH_MS, NAMES_KEPT, TELLING_CALLS
+from ensemble.rules.agents.declaring import agent_view, agent_wants, declare, forget
+from ensemble.rules.agents.drafted import FRESH_MS, NAMES_KEPT, TELLING_CALLS
+from ensemble.rules.agents.statistics import FAILED, NOT_ITS_OWN, SLOT_MS, SLOTS, bucket, count, quantile
 from ensemble.rules.snapshot import Changes, Draft, Snapshot
-from ensemble.rules.statistics import FAILED, NOT_ITS_OWN, SLOT_MS, SLOTS, bucket, count, quantile
 from tests.ensemble.rules.asks import admission, first, later, settlement
 from tests.ensemble.rules.store import StrictStore
 

@@ -12,7 +12,8 @@ from ensemble.contract.breakers import BreakerPolicy, BreakerState
 from ensemble.contract.budgets import Limits
 from ensemble.contract.exchange import Decision, OnLost
 from ensemble.contract.outcomes import Outcome
-from ensemble.rules import breaker, budget
+from ensemble.rules.breakers import breaker
+from ensemble.rules.budgets import budget
 from ensemble.rules.records import Amounts, Booking, Breaker
 from tests.ensemble.rules.asks import hex_id
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ensemble.rules.slots import GONE_MS, MOST_ROUNDS, PRIORITY_MS, ROUND_MS, Standing, Waiter, line, stand
+from ensemble.rules.slots.queue import GONE_MS, MOST_ROUNDS, PRIORITY_MS, ROUND_MS, Standing, Waiter, line, stand
 from tests.ensemble.rules.tables import cases, holds, table
 
 NOW = 1_000_000

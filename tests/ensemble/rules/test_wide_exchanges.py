@@ -13,12 +13,12 @@ from hypothesis import given, settings
 
 from ensemble.contract.budgets import BudgetDefinition, BudgetWindow, Limits
 from ensemble.contract.exchange import AdmissionAsk, Decision
-from ensemble.rules import places
 from ensemble.rules.addresses import budget_hash
-from ensemble.rules.purse import SPENT
-from ensemble.rules.reserving import define
+from ensemble.rules.budgets.drafted import SPENT
+from ensemble.rules.budgets.reserving import define
 from ensemble.rules.ring import Ring
-from ensemble.rules.slots import stand
+from ensemble.rules.slots import drafted as places
+from ensemble.rules.slots.queue import stand
 from ensemble.rules.snapshot import EVERY, Address
 from tests.ensemble.rules.asks import admission, closing, first, later, settlement
 from tests.ensemble.rules.store import StrictStore

@@ -26,7 +26,7 @@ from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.results import Usage
 from ensemble.contract.runs import RunParams
 from ensemble.rules.addresses import budget_hash
-from ensemble.rules.reserving import settle
+from ensemble.rules.budgets.reserving import settle
 from ensemble.rules.snapshot import Changes, Snapshot
 from sidecar.budgets.service import Budgets
 from sidecar.errors import Conflict

@@ -1,0 +1,1 @@
+"""Budgets: what an attempt may take, a run's own limits and named budgets over windows."""

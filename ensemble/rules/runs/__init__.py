@@ -1,0 +1,1 @@
+"""The ledger of runs: exchanges decided, runs opened, closed and shown."""

@@ -1,0 +1,1 @@
+"""The aggregator: several results in, one out."""

@@ -1,0 +1,1 @@
+"""The messenger: messages between agents, workflows and apps of one trace."""

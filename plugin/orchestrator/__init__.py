@@ -1,0 +1,1 @@
+"""The orchestrator: a task and a team in, a run's outcome out."""

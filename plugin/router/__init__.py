@@ -1,0 +1,1 @@
+"""The router: one query in, a route out, and its agents' answer."""
