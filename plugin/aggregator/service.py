@@ -16,9 +16,9 @@ from plugin.aggregator.asking import ask_agent
 from plugin.aggregator.one_result import Aggregated, Aggregation
 from plugin.aggregator.parameters import AggregatorParameters, read_aggregator_parameters
 from plugin.casting import Caller
+from plugin.conducting import context_for, ledger_for
 from plugin.credentials import Credentials, read_credentials
 from plugin.errors import BadParameters, SidecarRefused
-from plugin.orchestrator.service import context_for, ledger_for
 
 __all__ = ["aggregate"]
 

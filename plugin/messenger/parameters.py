@@ -10,8 +10,7 @@ from typing import Any
 from ensemble.contract.messages import MessageType
 from plugin.errors import BadParameters, in_words
 from plugin.reader import Reader
-from plugin.saying import names, number, value
-from plugin.shared_state.parameters import WRITER, needed_trace_id
+from plugin.saying import WRITER, names, needed_trace_id, number, value
 
 __all__ = ["MESSENGER_PARAMETERS", "MessengerParameters", "Operation", "read_messenger_parameters"]
 

@@ -6,34 +6,27 @@ from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ensemble.client.context import SidecarContext
-from ensemble.client.fallback import FallbackLedger
 from ensemble.contract.problems import Fault
-from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.events import Event, Report
-from ensemble.engine.ports import Context, Ledger
 from ensemble.engine.request import RunRequest
-from ensemble.engine.run import run
 from ensemble.plan.faults import PlanError
 from ensemble.plan.model import Plan
 from ensemble.plan.reading.money import written
 from ensemble.plan.reading.plan import read_plan
 from ensemble.routing.team import Routed
-from ensemble.rules.problems import Conflict
-from plugin.adapters.greenlets import GreenletRunner
 from plugin.adapters.pools import POOLS, Pools
 from plugin.casting import Caller, cast
-from plugin.charging import charged, going_on, unknown_budget
+from plugin.charging import charged
+from plugin.conducting import conduct
 from plugin.credentials import Credentials, read_credentials
-from plugin.errors import BadParameters, BadPlan, SidecarRefused, UnknownAgent, in_words
+from plugin.errors import BadParameters, BadPlan, UnknownAgent, in_words
 from plugin.limiting import too_many_agents
-from plugin.lineage import sealed
 from plugin.orchestrator.describing import with_descriptions
 from plugin.orchestrator.parameters import OrchestratorParameters, read_parameters
 from plugin.requesting import requested
 from plugin.routing import notes, prepared, told
 
-__all__ = ["Caller", "conduct", "context_for", "ledger_for", "orchestrate", "run_request"]
+__all__ = ["Caller", "orchestrate", "run_request"]
 
 _NO_AGENT = "There is no agent '"
 
@@ -56,37 +49,6 @@ def orchestrate(
     report = yield from conduct(request, saved, pools, fail_open=read.fail_open)
     if chosen is not None:
         report = replace(report, warnings=(*report.warnings, *notes(chosen, report.results)))
-    return report
-
-
-def conduct(
-    request: RunRequest, credentials: Credentials, pools: Pools, *, fail_open: bool | None = None
-) -> Generator[Event, None, Report]:
-    """Run *request* in this process, yielding what happens; what the ledger has to say is among the report's warnings.
-
-    *fail_open* is what the tool asks for when the sidecar is away, None where it asks for nothing.
-
-    Raises:
-        EnsembleError: the sidecar refuses to take part, or is away and the run does not go on without it.
-        EngineError: another call with the same run_key has the run.
-
-    """
-    goes_on = going_on(request.budgets, asked=fail_open, saved=credentials.fail_open)
-    ledger = ledger_for(credentials, pools, fail_open=goes_on)
-    request = sealed(request, credentials, ledger)
-    try:
-        report = yield from run(
-            request, ledger=ledger, runner=GreenletRunner(), context=context_for(credentials, pools)
-        )
-    except Conflict as error:  # of this process's own book; the sidecar's answer is in words already
-        raise BadParameters(in_words([Fault(field=error.field, problem=f"{error.problem}.", fix=error.fix)])) from None
-    except SidecarRefused as error:
-        raise unknown_budget(error, request.budgets) or error from None
-    finally:
-        if isinstance(ledger, FallbackLedger):
-            ledger.leave()
-    if isinstance(ledger, FallbackLedger):
-        report = replace(report, warnings=(*report.warnings, *ledger.warnings))
     return report
 
 
@@ -164,22 +126,3 @@ def _plan(parameters: OrchestratorParameters, credentials: Credentials) -> Plan:
     if (fault := too_many_agents(plan, credentials.ceilings, "agents")) is not None:
         raise BadPlan(in_words([fault]))
     return plan
-
-
-def ledger_for(credentials: Credentials, pools: Pools, *, fail_open: bool = True) -> Ledger:
-    """Return the sidecar, with this process's book behind it, or the book alone.
-
-    Not *fail_open*: a run whose sidecar is away fails.
-    """
-    book = pools.book(credentials)
-    if credentials.sidecar is None:
-        return book
-    sidecar, absence = pools.sidecar(credentials.sidecar), pools.absence(credentials.sidecar)
-    return FallbackLedger(sidecar, book, absence, hand_in=pools.outbox.put, fail_open=fail_open)
-
-
-def context_for(credentials: Credentials, pools: Pools) -> Context:
-    """Return who keeps what is carried within its limits: the sidecar, which counts, else this process."""
-    if credentials.sidecar is None:
-        return ESTIMATED
-    return SidecarContext(pools.sidecar(credentials.sidecar), pools.absence(credentials.sidecar))

@@ -23,11 +23,11 @@ from ensemble.routing.choices import Choice
 from plugin.adapters.pools import POOLS, Pools
 from plugin.casting import Caller
 from plugin.charging import charged
+from plugin.conducting import conduct
 from plugin.credentials import Credentials, read_credentials
 from plugin.errors import BadParameters, NoRouteChosen, in_words
 from plugin.failing import hard_failure
 from plugin.limiting import too_many_agents
-from plugin.orchestrator.service import conduct
 from plugin.requesting import requested, stripped
 from plugin.router.parameters import RouterParameters, read_router_parameters
 from plugin.routing import Prepared, notes, prepared, told

@@ -10,13 +10,12 @@ from typing import Any
 from ensemble.contract.state import SHARED
 from plugin.errors import BadParameters, in_words
 from plugin.reader import Reader
-from plugin.saying import names, number, value
+from plugin.saying import WRITER, names, needed_trace_id, number, value
 
 __all__ = [
     "SHARED_STATE_PARAMETERS",
     "Operation",
     "SharedStateParameters",
-    "needed_trace_id",
     "read_shared_state_parameters",
 ]
 
@@ -25,8 +24,6 @@ SHARED_STATE_PARAMETERS = (
 )  # fmt: skip
 """Every parameter the shared state tool reads."""
 
-WRITER = "workflow"
-"""Who writes where nobody says who."""
 _MOST_KEPT = 100_000
 _LONGEST_TTL_S = 30 * 86_400
 _MOST_VERSION = 2**53
@@ -97,15 +94,6 @@ def read_shared_state_parameters(raw: Mapping[str, Any]) -> SharedStateParameter
     if reader.faults:
         raise BadParameters(in_words(reader.faults))
     return read
-
-
-def needed_trace_id(reader: Reader) -> str:
-    """Return the trace; a fault where there is none: what is shared is shared within one."""
-    trace_id = reader.trace_id()
-    if not trace_id and not reader.faults:
-        fix = "Fill in the trace_id of an orchestrator's run, or any name both sides know, such as sys.workflow_run_id."
-        reader.blame("trace_id", "is empty.", fix)
-    return trace_id
 
 
 def _keys(reader: Reader, operation: Operation) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ from ensemble.contract.guarding import CallAdmission, CallAsk, CallNews, CallSet
 from ensemble.contract.problems import Fault
 from ensemble.rules.addresses import BREAKERS, BREAKERS_HELD, breaker_at, breaker_changes_at, call_at
 from ensemble.rules.breakers.guarding import admit_call, force, operator_wants, set_policy, settle_call
+from ensemble.rules.breakers.view import breaker_view
 from ensemble.rules.problems import Conflict, UnknownCall
 from ensemble.rules.records import Defaults
 from ensemble.rules.snapshot import Snapshot
-from ensemble.rules.views import breaker_view
 from sidecar import errors
 from sidecar.store.faults import store_errors
 from sidecar.store.keys import full_key

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ensemble.contract.runs import RunLine, RunList, RunsParams
 from ensemble.rules.addresses import ABOUT, RUN, RUNS, run_at
 from ensemble.rules.problems import UnknownRun
+from ensemble.rules.runs.views import run_line
 from ensemble.rules.snapshot import Snapshot
-from ensemble.rules.views import run_line
 from sidecar.store.faults import store_errors
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store

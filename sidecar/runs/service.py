@@ -14,8 +14,8 @@ from ensemble.rules.runs.caching import cache_view, cache_wants
 from ensemble.rules.runs.ending import cancel, ending_wants
 from ensemble.rules.runs.exchange import Conflict, Defaults, UnknownRun, decide, wanted
 from ensemble.rules.runs.log import run_log
+from ensemble.rules.runs.views import run_view
 from ensemble.rules.snapshot import EVERY, Address, Snapshot
-from ensemble.rules.views import run_view
 from sidecar import errors
 from sidecar.runs.index import RunIndex
 from sidecar.store.store import Store

@@ -15,13 +15,14 @@ from ensemble.contract.messages import AgentMessage
 from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.runs import RunView
 from ensemble.rules.addresses import ABOUT, CACHE, LEASES, breaker_at, run_hash, run_key_at
+from ensemble.rules.breakers.view import breaker_view
 from ensemble.rules.records import About
 from ensemble.rules.runs.caching import cache_view, cache_wants
 from ensemble.rules.runs.ending import cancel, ending_wants
 from ensemble.rules.runs.exchange import Defaults, decide, wanted
 from ensemble.rules.runs.log import run_log
+from ensemble.rules.runs.views import run_view
 from ensemble.rules.snapshot import EVERY, Address, Changes, NotRead, Snapshot
-from ensemble.rules.views import breaker_view, run_view
 
 __all__ = ["CACHED_KEPT", "CLOSED_KEPT", "Book"]
 

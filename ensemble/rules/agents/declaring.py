@@ -39,9 +39,9 @@ def declare(identity: str, ask: AgentDeclaration, snapshot: Snapshot) -> tuple[A
     seen = DraftedAgents(draft).seen(identity)
     draft.rank(AGENTS, identity, draft.now_ms if seen is None else seen.fresh_ms)
     if ask.breaker is not None:
-        shelf = DraftedBreakers(draft)
-        shelf.put(identity, shelf.get(identity).model_copy(update={"policy": ask.breaker}))
-        shelf.finish()
+        breakers = DraftedBreakers(draft)
+        breakers.put(identity, breakers.get(identity).model_copy(update={"policy": ask.breaker}))
+        breakers.finish()
     return _view(draft, identity), draft.changes()
 
 
@@ -58,8 +58,8 @@ def forget(identity: str, snapshot: Snapshot) -> tuple[AgentForgotten, Changes]:
 
 
 def _view(draft: Draft, identity: str) -> AgentView:
-    registry = DraftedAgents(draft)
-    seen, declared = registry.seen(identity), registry.declared(identity)
+    drafted = DraftedAgents(draft)
+    seen, declared = drafted.seen(identity), drafted.declared(identity)
     calls = calls_of(draft.snapshot, identity)
     text = draft.text(breaker_at(identity))
     breaker = Breaker() if text is None else Breaker.model_validate_json(text)

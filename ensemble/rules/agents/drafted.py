@@ -5,8 +5,7 @@ from __future__ import annotations
 from ensemble.contract.agents import AgentDeclared
 from ensemble.contract.budgets import NANO
 from ensemble.rules.addresses import AGENTS, agent_at
-from ensemble.rules.agents.statistics import MICRO, Calls, calls_of, quantile
-from ensemble.rules.budgets.budget import GUESS_TOKENS
+from ensemble.rules.agents.statistics import GUESS_TOKENS, MICRO, Calls, calls_of, quantile
 from ensemble.rules.records import Seen
 from ensemble.rules.snapshot import Draft
 

@@ -19,8 +19,10 @@ from ensemble.contract.outcomes import Outcome
 from ensemble.rules.agents.health import Tally
 from ensemble.rules.snapshot import EVERY, Address, Draft, Snapshot
 
-__all__ = ["MICRO", "Calls", "bucket", "calls_of", "count", "hashes_at", "quantile"]
+__all__ = ["GUESS_TOKENS", "MICRO", "Calls", "bucket", "calls_of", "count", "hashes_at", "quantile"]
 
+GUESS_TOKENS = 4_000
+"""What an attempt that declares nothing, of an agent nobody knows, is taken to use, tokens."""
 PIECE_MS = 600_000
 """Outcomes are counted for every ten minutes of their own."""
 PIECES = 24

@@ -8,10 +8,10 @@ from ensemble.contract.guarding import CallAdmission, CallAsk, CallNews, CallSet
 from ensemble.rules.addresses import breaker_at, breaker_changes_at, call_at
 from ensemble.rules.breakers import breaker
 from ensemble.rules.breakers.drafted import DraftedBreakers
+from ensemble.rules.breakers.view import breaker_view
 from ensemble.rules.problems import Conflict, UnknownCall
 from ensemble.rules.records import Breaker, Call, Defaults
 from ensemble.rules.snapshot import Address, Changes, Draft, Snapshot
-from ensemble.rules.views import breaker_view
 
 __all__ = ["admit_call", "force", "operator_wants", "refusal", "set_policy", "settle_call"]
 
@@ -29,23 +29,23 @@ def admit_call(ask: CallAsk, ticket: str, snapshot: Snapshot, defaults: Defaults
     """
     draft, at = Draft(snapshot), call_at(ask.identity, ticket)
     snapshot.require((at, breaker_at(ask.identity)))
-    shelf = DraftedBreakers(draft)
+    drafted = DraftedBreakers(draft)
     text = draft.text(at)
-    before = shelf.get(ask.identity)
+    before = drafted.get(ask.identity)
     if text is not None:
         if Call.model_validate_json(text).ask != ask:
             raise Conflict("ticket", f"{ticket} was admitted with another body", "take a new ticket")
         return _answer(ticket, before, breaker.Verdict(Decision.ADMITTED)), draft.changes()
-    policy = shelf.policy(ask.identity, ask.breaker, defaults.breaker)
-    before, looked_at = shelf.without_the_dead(ask.identity, policy)
+    policy = drafted.policy(ask.identity, ask.breaker, defaults.breaker)
+    before, looked_at = drafted.without_the_dead(ask.identity, policy)
     lease_ms = int(ask.lease_s * 1000)
     after, verdict = breaker.admit(before, policy, draft.now_ms, ticket, str(draft.now_ms + lease_ms))
     if verdict.decision is not Decision.ADMITTED:
         return _answer(ticket, before, verdict, refusal(ask.identity, before, verdict)), Changes()
     for address in looked_at:
         draft.check(address)
-    shelf.put(ask.identity, after)
-    shelf.finish()
+    drafted.put(ask.identity, after)
+    drafted.finish()
     draft.put(at, Call(ask=ask, generation=after.generation).model_dump_json(exclude_defaults=True))
     draft.expire(at.key, lease_ms + CALL_KEPT_MS)
     return _answer(ticket, after, verdict), draft.changes()
@@ -64,21 +64,21 @@ def settle_call(news: CallNews, snapshot: Snapshot, defaults: Defaults) -> tuple
     text = draft.text(at)
     if text is None:
         raise UnknownCall(news.ticket)
-    call, shelf = Call.model_validate_json(text), DraftedBreakers(draft)
+    call, drafted = Call.model_validate_json(text), DraftedBreakers(draft)
     if call.outcome is None:
         call = call.model_copy(update={"outcome": news.outcome})
         draft.put(at, call.model_dump_json(exclude_defaults=True))
-        shelf.settle(
+        drafted.settle(
             news.identity,
-            shelf.policy(news.identity, call.ask.breaker, defaults.breaker),
+            drafted.policy(news.identity, call.ask.breaker, defaults.breaker),
             ticket=news.ticket,
             generation=call.generation,
             outcome=news.outcome,
             took_ms=news.took_ms,
             retry_after_ms=news.retry_after_ms,
         )
-        shelf.finish()
-    state, outcome = shelf.get(news.identity).state, call.outcome or news.outcome
+        drafted.finish()
+    state, outcome = drafted.get(news.identity).state, call.outcome or news.outcome
     return CallSettled(ticket=news.ticket, state=state, outcome=outcome), draft.changes()
 
 
@@ -138,8 +138,8 @@ def _answer(ticket: str, after: Breaker, verdict: breaker.Verdict, detail: str =
 
 
 def _operated(draft: Draft, identity: str, after: Breaker) -> tuple[BreakerView, Changes]:
-    shelf = DraftedBreakers(draft)
-    shelf.put(identity, after)
-    shelf.finish()
+    drafted = DraftedBreakers(draft)
+    drafted.put(identity, after)
+    drafted.finish()
     changes = draft.text(breaker_changes_at(identity))
     return breaker_view(identity, after.model_dump_json(), draft.now_ms, changes), draft.changes()

@@ -8,16 +8,16 @@ once open reservations settle waits; what would not fit even then is refused. A 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
-from ensemble.contract.budgets import Limits
+from ensemble.contract.budgets import BudgetView, Limits
 from ensemble.contract.exchange import OnLost
+from ensemble.rules.agents.statistics import GUESS_TOKENS
 from ensemble.rules.budgets.fitting import Account, Budget, Verdict, Wish, fit
 from ensemble.rules.records import Amounts, Booking
 
 __all__ = [
     "COUNTERS",
-    "GUESS_TOKENS",
     "RETRY_MS",
     "Account",
     "Budget",
@@ -27,6 +27,7 @@ __all__ = [
     "admit",
     "book",
     "booking_of",
+    "budget_view",
     "correct",
     "correct_to",
     "lose",
@@ -38,8 +39,6 @@ __all__ = [
     "wish_for",
 ]
 
-GUESS_TOKENS = 4_000
-"""What an attempt that declares nothing, of an agent nobody knows, is taken to use, tokens."""
 RETRY_MS = 200
 """When to ask again for what may fit once others have settled, milliseconds."""
 
@@ -219,3 +218,8 @@ def _moved(
         nano_reserved=before.nano_reserved + reserved_sign * reserved.nano,
         estimated=before.estimated + estimated,
     )
+
+
+def budget_view(budget: Budget) -> BudgetView:
+    """Return what was spent and what is reserved, as it is shown."""
+    return BudgetView(**{**asdict(budget), "estimated": budget.estimated > 0})

@@ -11,12 +11,12 @@ from dataclasses import asdict
 
 from ensemble.contract.budgets import BudgetDefinition, BudgetState
 from ensemble.rules.addresses import budget_definition_at, budget_hash
+from ensemble.rules.budgets.budget import budget_view
 from ensemble.rules.budgets.fitting import Account, Budget, limits_in_units
 from ensemble.rules.budgets.periods import moves_ms, slot_at, slots_of
 from ensemble.rules.records import Amounts, Booking, NamedBudget, Share
 from ensemble.rules.ring import Ring
 from ensemble.rules.snapshot import EVERY, Address, Draft
-from ensemble.rules.views import budget_view
 
 __all__ = ["DraftedBudgets"]
 

@@ -17,8 +17,9 @@ from ensemble.contract.budgets import (
 from ensemble.contract.exchange import Decision, OnLost
 from ensemble.rules.addresses import BUDGETS, RESERVATIONS, budget_definition_at, budget_hash, reservation_at
 from ensemble.rules.agents.drafted import DraftedAgents
+from ensemble.rules.agents.statistics import GUESS_TOKENS
 from ensemble.rules.budgets import budget
-from ensemble.rules.budgets.budget import GUESS_TOKENS, RETRY_MS, Account, Spent, Verdict, Wish
+from ensemble.rules.budgets.budget import RETRY_MS, Account, Spent, Verdict, Wish
 from ensemble.rules.budgets.drafted import DraftedBudgets
 from ensemble.rules.budgets.fitting import fit
 from ensemble.rules.problems import Conflict, UnknownBudget, UnknownCall
@@ -103,10 +104,10 @@ def reserve(ask: ReservationAsk, ticket: str, snapshot: Snapshot) -> tuple[Reser
         if known.ask != ask:
             raise Conflict("ticket", f"{ticket} has reserved with another body", "take a new ticket")
         return known.told, draft.changes()
-    purse, accounts = DraftedBudgets(draft), []
+    drafted, accounts = DraftedBudgets(draft), []
     names = tuple(dict.fromkeys(ask.budgets))
     for name in names:
-        account = purse.account(name)
+        account = drafted.account(name)
         if account is None:
             raise UnknownBudget(name)
         accounts.append(account)
@@ -114,10 +115,10 @@ def reserve(ask: ReservationAsk, ticket: str, snapshot: Snapshot) -> tuple[Reser
     if verdict.reserved is None:
         return _no(ticket, verdict), Changes()
     shares = tuple(
-        purse.reserve(name, verdict.share(account.limits), bounded=True)
+        drafted.reserve(name, verdict.share(account.limits), bounded=True)
         for name, account in zip(names, accounts, strict=True)
     )
-    warnings = tuple(line for name in names for line in purse.warnings(name))
+    warnings = tuple(line for name in names for line in drafted.warnings(name))
     told = Reservation(
         ticket=ticket,
         admitted=True,
@@ -143,10 +144,10 @@ def settle(news: ReservationNews, snapshot: Snapshot) -> tuple[ReservationSettle
     text = draft.text(reservation_at(news.ticket))
     if text is None:
         raise UnknownCall(news.ticket)
-    known, purse = Reserved.model_validate_json(text), DraftedBudgets(draft)
+    known, drafted = Reserved.model_validate_json(text), DraftedBudgets(draft)
     if known.settled is not None:
         return known.settled, draft.changes()
-    purse.require(share.name for share in known.shares)
+    drafted.require(share.name for share in known.shares)
     money = news.money
     spent = Spent(
         news.tokens,
@@ -156,7 +157,7 @@ def settle(news: ReservationNews, snapshot: Snapshot) -> tuple[ReservationSettle
         news.calls,
     )
     bookings = [budget.booking_of(share.reserved, spent) for share in known.shares]
-    shares = tuple(purse.book(share, booking) for share, booking in zip(known.shares, bookings, strict=True))
+    shares = tuple(drafted.book(share, booking) for share, booking in zip(known.shares, bookings, strict=True))
     priced = next((b.spent for b in bookings if b.spent.currency is not None), bookings[0].spent)
     settled = ReservationSettled(
         ticket=news.ticket, spent=_shown(priced), estimated=any(booking.estimated for booking in bookings)
@@ -175,10 +176,10 @@ def lapse(ticket: str, snapshot: Snapshot) -> tuple[bool, Changes]:
         draft.rank(RESERVATIONS, ticket, None)
     if known is None or known.settled is not None or draft.now_ms < known.until_ms:
         return False, draft.changes()
-    purse = DraftedBudgets(draft)
-    purse.require(share.name for share in known.shares)
+    drafted = DraftedBudgets(draft)
+    drafted.require(share.name for share in known.shares)
     shares = tuple(
-        purse.book(share, budget.lost_booking(share.reserved, OnLost.CHARGE))
+        drafted.book(share, budget.lost_booking(share.reserved, OnLost.CHARGE))
         for share in known.shares
         if share.booking is None
     )
@@ -194,9 +195,9 @@ def _terms(definition: BudgetDefinition) -> tuple[object, object]:
 def _wish(ask: ReservationAsk, draft: Draft) -> Wish:
     tokens, nano = ask.tokens, {}
     if ask.identity is not None and (tokens is None or ask.money is None):
-        registry = DraftedAgents(draft)
-        tokens = tokens if tokens is not None else registry.usual_tokens(ask.identity)
-        nano = registry.usual_nano(ask.identity, ask.tokens)
+        agents = DraftedAgents(draft)
+        tokens = tokens if tokens is not None else agents.usual_tokens(ask.identity)
+        nano = agents.usual_nano(ask.identity, ask.tokens)
     if ask.money is not None:
         nano = {ask.money.currency: ask.money.nano()}
     guess = tokens if tokens is not None else GUESS_TOKENS

@@ -9,8 +9,7 @@ from ensemble.rules.budgets import budget
 from ensemble.rules.budgets.budget import Verdict
 from ensemble.rules.problems import Conflict
 from ensemble.rules.records import Attempt, Breaker, Defaults, Share
-from ensemble.rules.runs import nesting, paying
-from ensemble.rules.runs import under_way as going
+from ensemble.rules.runs import nesting, paying, under_way
 from ensemble.rules.runs.working import Working
 from ensemble.rules.slots.queue import Standing, Waiter
 
@@ -87,7 +86,7 @@ def _let_out(
     """Write down all that one takes that may go out."""
     changes = work.breakers.put(ask.identity, after_breaker)
     reserved, shares, charges = paying.reserve(work, verdict)
-    app = going.into(work, ask.identity)
+    app = under_way.into(work, ask.identity)
     attempt = Attempt(
         ask=ask,
         number=work.run.admitted + 1,
@@ -105,7 +104,7 @@ def _let_out(
         work.forget_step(ask.step)
     _record(work, attempt)
     if app is not None:
-        going.enter(work, ask, app, work.now_ms)
+        under_way.enter(work, ask, app, work.now_ms)
     work.agents.note(ask.identity, ask.agent)
     return _admitted(work, ask, shares)
 

@@ -12,7 +12,7 @@ from ensemble.contract.outcomes import Outcome
 from ensemble.contract.results import AgentResult, StepResult
 from ensemble.rules.addresses import ANSWER, STEP
 from ensemble.rules.records import About, Attempt, Run
-from ensemble.rules.views import attempts_of, outcome_of, run_and_about
+from ensemble.rules.runs.views import attempts_of, outcome_of, run_and_about
 
 __all__ = ["run_log"]
 

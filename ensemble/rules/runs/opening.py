@@ -68,10 +68,10 @@ def _run(draft: Draft, run_id: str) -> Run | None:
 
 def _know_budgets(draft: Draft, opening: OpenRun) -> None:
     """Raise Conflict for a named budget that nobody defined. Not for a run told of late: it has done its work by then."""
-    purse = DraftedBudgets(draft)
-    purse.require(opening.budgets)
+    named = DraftedBudgets(draft)
+    named.require(opening.budgets)
     for number, name in enumerate(opening.budgets):
-        if purse.definition(name) is None:
+        if named.definition(name) is None:
             raise Conflict(f"open.budgets.{number}", f"no budget {name!r} is defined", "define it, or leave it out")
 
 

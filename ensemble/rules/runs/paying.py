@@ -11,7 +11,7 @@ from ensemble.rules.budgets import budget
 from ensemble.rules.budgets.budget import Account, Spent, Verdict
 from ensemble.rules.budgets.fitting import fit, limits_in_units
 from ensemble.rules.records import Amounts, Attempt, Charge, Share
-from ensemble.rules.runs import under_way as going
+from ensemble.rules.runs import under_way
 from ensemble.rules.runs.working import Working
 from ensemble.rules.snapshot import Address
 
@@ -126,7 +126,7 @@ def revive(work: Working, attempt: Attempt) -> dict[str, Any]:
     if attempt.booking is not None:
         work.budget = budget.revive(work.budget, attempt.booking, attempt.reserved)
         work.slots.take_again(attempt.slots)
-        going.reenter(work, attempt)
+        under_way.reenter(work, attempt)
         if attempt.nests:
             work.above.hold(work.run_id, attempt)
     work.named.require(share.name for share in attempt.shares)
@@ -142,6 +142,6 @@ def _leave(work: Working, attempt: Attempt) -> None:
     """Give back what an attempt holds that is booked for the first time, or again after it was revived."""
     if attempt.booking is None:
         work.slots.leave(attempt.slots)
-        going.leave(work.draft, attempt)
+        under_way.leave(work.draft, attempt)
         if attempt.nests:
             work.above.hold(work.run_id, attempt, -1)

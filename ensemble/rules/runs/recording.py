@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from ensemble.contract.exchange import AdmissionAsk, Reached, Remote
 from ensemble.rules.addresses import attempt_at
 from ensemble.rules.records import Attempt
-from ensemble.rules.runs import paying
-from ensemble.rules.runs import under_way as going
+from ensemble.rules.runs import paying, under_way
 from ensemble.rules.runs.working import Working
 
 __all__ = ["NO_GENERATION", "note_reached", "record_late", "take_up_again"]
@@ -71,4 +70,4 @@ def note_reached(work: Working, reached: Iterable[Reached]) -> None:
         if attempt is not None and attempt.settlement is None:
             before = Remote() if attempt.remote is None else attempt.remote
             remote = before.model_copy(update=each.remote.model_dump(exclude_none=True))
-            work.put_attempt(going.found_out(work, attempt.model_copy(update={"remote": remote})))
+            work.put_attempt(under_way.found_out(work, attempt.model_copy(update={"remote": remote})))

@@ -16,9 +16,9 @@ from ensemble.rules.budgets.budget import COUNTERS, Budget
 from ensemble.rules.budgets.drafted import DraftedBudgets
 from ensemble.rules.lineage.drafted import RunsAbove
 from ensemble.rules.records import Attempt, Run
+from ensemble.rules.runs.views import attempts_of, results_of
 from ensemble.rules.slots.drafted import DraftedSlots
 from ensemble.rules.snapshot import Address, Draft
-from ensemble.rules.views import attempts_of, results_of
 
 __all__ = ["Working", "counters_at"]
 

@@ -11,7 +11,7 @@ from ensemble.contract.outcomes import Outcome
 from ensemble.contract.results import Usage
 from ensemble.contract.runs import RunView
 from ensemble.rules.addresses import run_hash
-from ensemble.rules.views import run_view
+from ensemble.rules.runs.views import run_view
 from tests.ensemble.rules.asks import closing, hex_id, opening, settlement
 from tests.ensemble.rules.store import StrictStore
 

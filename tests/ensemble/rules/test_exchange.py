@@ -14,10 +14,11 @@ from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
 from ensemble.contract.results import StepResult, Usage
 from ensemble.contract.runs import RunView
 from ensemble.rules.addresses import breaker_at, run_hash
+from ensemble.rules.breakers.view import breaker_view
 from ensemble.rules.records import Breaker
 from ensemble.rules.runs.exchange import Conflict, UnknownRun
 from ensemble.rules.runs.log import run_log
-from ensemble.rules.views import breaker_view, run_view
+from ensemble.rules.runs.views import run_view
 from tests.ensemble.rules.asks import admission, agent_of, closing, first, hex_id, later, settlement
 from tests.ensemble.rules.store import StrictStore
 

@@ -30,7 +30,7 @@ from ensemble.rules.addresses import attempt_at, breaker_at, cached_at, run_at, 
 from ensemble.rules.budgets.budget import COUNTERS
 from ensemble.rules.records import Attempt, Breaker, Cached, Run
 from ensemble.rules.runs.ending import cancel, ending_wants, sweep
-from ensemble.rules.views import attempts_of, run_view
+from ensemble.rules.runs.views import attempts_of, run_view
 from tests.ensemble.rules.asks import STEPS, admission, closing, first, settlement
 from tests.ensemble.rules.store import StrictStore
 

@@ -20,7 +20,7 @@ from ensemble.rules.addresses import run_hash
 from ensemble.rules.problems import Conflict
 from ensemble.rules.records import Attempt, Run
 from ensemble.rules.runs.ending import cancel, ending_wants, sweep
-from ensemble.rules.views import attempts_of
+from ensemble.rules.runs.views import attempts_of
 from tests.ensemble.rules.asks import closing, hex_id, opening, settlement
 from tests.ensemble.rules.family import wish
 from tests.ensemble.rules.store import StrictStore

@@ -11,7 +11,7 @@ from ensemble.contract.runs import RunView
 from ensemble.rules.addresses import breaker_at, run_hash
 from ensemble.rules.records import Breaker
 from ensemble.rules.runs.ending import cancel, ending_wants, sweep
-from ensemble.rules.views import run_view
+from ensemble.rules.runs.views import run_view
 from tests.ensemble.rules.asks import POLICY, admission, closing, first, hex_id, later, settlement
 from tests.ensemble.rules.store import StrictStore
 

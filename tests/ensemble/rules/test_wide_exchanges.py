@@ -17,7 +17,7 @@ from ensemble.rules.addresses import budget_hash
 from ensemble.rules.budgets.drafted import SPENT
 from ensemble.rules.budgets.reserving import define
 from ensemble.rules.ring import Ring
-from ensemble.rules.slots import drafted as places
+from ensemble.rules.slots import drafted
 from ensemble.rules.slots.queue import stand
 from ensemble.rules.snapshot import EVERY, Address
 from tests.ensemble.rules.asks import admission, closing, first, later, settlement
@@ -54,7 +54,7 @@ def test_handing_in_eight_times_the_parts_costs_eight_times_as_much() -> None:
 
 def test_two_thousand_asks_for_eight_slots_look_through_the_line_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
     store, looks = StrictStore(), Mock(wraps=stand)
-    monkeypatch.setattr(places, "stand", looks)
+    monkeypatch.setattr(drafted, "stand", looks)
     store.exchange(first(RUN, MINE))
 
     answer = store.exchange(later(RUN, MINE, admit=tuple(wish(100 + n) for n in range(2_000))))

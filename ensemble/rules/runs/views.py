@@ -1,28 +1,22 @@
-"""Runs and breakers as they are shown, made from the fields as they are kept."""
+"""Runs as they are shown, made from the fields as they are kept."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 
-from ensemble.contract.breakers import BreakerView
-from ensemble.contract.budgets import BudgetView
 from ensemble.contract.exchange import CloseRun
 from ensemble.contract.outcomes import Outcome
 from ensemble.contract.results import StepResult, Usage
 from ensemble.contract.runs import AttemptView, RunLine, RunView
 from ensemble.rules import lease
 from ensemble.rules.addresses import ABOUT, ANSWER, ATTEMPT, RUN, STEP, STEPS
-from ensemble.rules.breakers.drafted import changes_of
-from ensemble.rules.budgets.budget import COUNTERS, Budget
+from ensemble.rules.budgets.budget import COUNTERS, Budget, budget_view
 from ensemble.rules.problems import UnknownRun
-from ensemble.rules.records import About, Attempt, Breaker, Run, Steps
+from ensemble.rules.records import About, Attempt, Run, Steps
 
 __all__ = [
     "attempts_of",
-    "breaker_view",
-    "budget_view",
     "outcome_of",
     "results_of",
     "run_and_about",
@@ -76,11 +70,6 @@ def run_view(run_id: str, fields: Mapping[str, str], now_ms: int) -> RunView:
     )
 
 
-def budget_view(budget: Budget) -> BudgetView:
-    """Return what was spent and what is reserved, as it is shown."""
-    return BudgetView(**{**asdict(budget), "estimated": budget.estimated > 0})
-
-
 def results_of(fields: Mapping[str, str]) -> tuple[StepResult, ...]:
     """Return the results among the *fields* of a run: planned steps in the plan's order, then others by name."""
     planned = [step.id for step in Steps.model_validate_json(fields[STEPS]).steps] if STEPS in fields else []
@@ -108,26 +97,6 @@ def outcome_of(attempt: Attempt) -> Outcome | None:
     if attempt.settlement is not None:
         return attempt.settlement.outcome
     return None if attempt.booking is None else Outcome.UNCERTAIN
-
-
-def breaker_view(identity: str, text: str, now_ms: int, changes: str | None = None) -> BreakerView:
-    """Return one breaker from its document, and from that of its changes of state where they are told."""
-    breaker = Breaker.model_validate_json(text)
-    return BreakerView(
-        identity=identity,
-        state=breaker.state,
-        failures=breaker.failures,
-        successes=breaker.successes,
-        probes=len(breaker.probes),
-        generation=breaker.generation,
-        opened_ms=breaker.opened_ms,
-        trips=breaker.trips,
-        cooling_ms=max(0, breaker.cooling_until_ms - now_ms),
-        cause=breaker.cause,
-        forced=breaker.forced,
-        policy=breaker.policy,
-        changes=changes_of(changes),
-    )
 
 
 def _attempt_view(attempt: Attempt) -> AttemptView:
