@@ -58,7 +58,7 @@ def shapes_of_addresses() -> set[str]:
 def shapes_written() -> set[str]:
     """Return every text in the rules and the server that is put together like a key: a word, a colon, a value."""
     found = set()
-    for path in [*(ROOT / "ensemble/rules").glob("*.py"), *(ROOT / "sidecar").rglob("*.py")]:
+    for path in [*(ROOT / "ensemble/rules").rglob("*.py"), *(ROOT / "sidecar").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
                 parts = [str(each.value) if isinstance(each, ast.Constant) else "*" for each in node.values]
