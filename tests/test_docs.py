@@ -25,7 +25,7 @@ from ensemble.contract.caching import MAX_CACHED_BYTES
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
 from ensemble.contract.problems import ProblemCode
 from ensemble.engine import errors as engine_errors
-from ensemble.engine.attempts.stand_ins import Link, links
+from ensemble.engine.attempts.stand_ins import StandIn, stand_ins
 from ensemble.engine.ledger.book import CACHED_KEPT
 from ensemble.engine.request import RUN_TIMEOUT_S, STEP_TIMEOUT_S
 from ensemble.engine.retry import Tally, next_try
@@ -154,8 +154,8 @@ def test_the_outcomes_and_links_told_are_those_of_the_code() -> None:
     told = {name: row[1] for row in rows(page("fallback.md"), "outcome") for name in code(row[0])}
     assert {*told} == {*Outcome} - {Outcome.SUCCEEDED}
     for name, words in told.items():
-        chain = links(Outcome(name), cached=True, backup=True, default=True)
-        assert chain == (tuple(Link) if words.startswith("yes") else ()), name
+        chain = stand_ins(Outcome(name), cached=True, backup=True, default=True)
+        assert chain == (tuple(StandIn) if words.startswith("yes") else ()), name
 
     sources = [code(row[1])[:1] for row in rows(page("fallback.md"), "what", "`source`")]
     assert sources == [["cache"], ["cache"], ["backup"], ["default"], []]

@@ -19,7 +19,7 @@ from ensemble.http1.idle import Idle
 from ensemble.http1.lines import Deadline
 from ensemble.http1.passage import DIRECT, Passage
 
-__all__ = ["MAX_BODY_BYTES", "Connections", "Exchange", "NoAnswer"]
+__all__ = ["MAX_BODY_BYTES", "Connections", "NoAnswer", "Response"]
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """The longest body that is read whole, unpacked."""
@@ -42,7 +42,7 @@ class NoAnswer(Exception):  # noqa: N818 - what the caller learns, not a fault o
         self.too_large = too_large
 
 
-class Exchange:
+class Response:
     """An answer whose body is being read."""
 
     def __init__(self, head: Head, connection: Connection, line: Deadline) -> None:
@@ -97,7 +97,7 @@ class Connections:
     @contextmanager
     def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, scope: CallScope
-    ) -> Iterator[Exchange]:
+    ) -> Iterator[Response]:
         """Send a request and give the answer as soon as its headers are there.
 
         A body that is not read to its end on leaving takes its connection with it.
@@ -123,7 +123,7 @@ class Connections:
             except Failed as failed:
                 sent = connection is not None and connection.sent and failed.why is not Why.PROXY_LOGIN
                 raise _no_answer(failed, origin, sent=sent, passage=self._passage) from failed
-            yield Exchange(answer, connection, line)
+            yield Response(answer, connection, line)
             line.release()
             if connection.reusable:
                 self._idle.give(connection)

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from ensemble.agents.classification import judge_foreign, judge_response, parse_json, quote
-from ensemble.agents.connections import Connections, Exchange, NoAnswer
+from ensemble.agents.connections import Connections, NoAnswer, Response
 from ensemble.agents.discovery import AppFacts
 from ensemble.agents.identity import normalise_base_url, origin_of
 from ensemble.agents.inputs import CHAT_MODES, parse_form
@@ -45,7 +45,7 @@ class Door:
 
     def send(
         self, method: str, path: str, body: Any, scope: CallScope, trace: Mapping[str, str]
-    ) -> AbstractContextManager[Exchange]:
+    ) -> AbstractContextManager[Response]:
         """Send, and give the answer; see :meth:`Connections.send`."""
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json, text/event-stream", **trace}
         content = None
@@ -77,15 +77,15 @@ class Door:
 
     def _get(self, path: str, scope: CallScope, trace: Mapping[str, str], *, wanted: str) -> dict[str, Any] | Reply:
         try:
-            with self.send("GET", path, None, scope, trace) as exchange:
-                body = exchange.read_all()
+            with self.send("GET", path, None, scope, trace) as response:
+                body = response.read_all()
         except NoAnswer as error:
             return replace(self.no_answer(error, scope), sent=False)
-        answer = parse_json(body) if exchange.status == HTTPStatus.OK else None
+        answer = parse_json(body) if response.status == HTTPStatus.OK else None
         if isinstance(answer, dict) and wanted in answer:
             return answer
-        judge = judge_foreign if exchange.status == HTTPStatus.OK else judge_response
-        return failure(judge(exchange.status, exchange.headers, body, self.subject), sent=False)
+        judge = judge_foreign if response.status == HTTPStatus.OK else judge_response
+        return failure(judge(response.status, response.headers, body, self.subject), sent=False)
 
     def no_answer(self, error: NoAnswer, scope: CallScope) -> Reply:
         """Classify what the network did, seen with the call's own deadline and cancel."""
@@ -103,8 +103,8 @@ class Door:
 
         def ask() -> None:
             try:
-                with self.send("POST", path, {"user": user}, CallScope(STOP_S), {}) as exchange:
-                    exchange.read_all(_SMALL_BYTES)
+                with self.send("POST", path, {"user": user}, CallScope(STOP_S), {}) as response:
+                    response.read_all(_SMALL_BYTES)
             except NoAnswer:
                 return  # The run goes on to its own end, as it would have without us.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ensemble.agents.app_ids import AppIds
 from ensemble.agents.classification import Verdict
-from ensemble.agents.connections import Connections, Exchange, NoAnswer
+from ensemble.agents.connections import Connections, NoAnswer, Response
 from ensemble.agents.discovery import AppFacts, Discovery
 from ensemble.agents.door import CLOSE_S, RUN_PATHS, Door
 from ensemble.agents.finding import look_up
@@ -115,27 +115,27 @@ class ServiceApiAgent:
     ) -> tuple[Reply, Verdict | None]:
         body = _run_body(mode, call, given, streaming=streaming)
         try:
-            with self._door.send("POST", RUN_PATHS[mode], body, scope, trace) as exchange:
-                kind = exchange.headers.get("content-type", "")
-                if exchange.status == HTTPStatus.OK and kind.startswith("text/event-stream"):
+            with self._door.send("POST", RUN_PATHS[mode], body, scope, trace) as response:
+                kind = response.headers.get("content-type", "")
+                if response.status == HTTPStatus.OK and kind.startswith("text/event-stream"):
                     tell = quietly(scope.text, handed_out(given.inputs, call))
-                    return self._read_stream(exchange, mode, call, scope, tell)
-                return read_blocking(exchange.status, exchange.headers, exchange.read_all(), self._door.subject)
+                    return self._read_stream(response, mode, call, scope, tell)
+                return read_blocking(response.status, response.headers, response.read_all(), self._door.subject)
         except NoAnswer as error:
             return self._door.no_answer(error, scope), None
 
     def _read_stream(
-        self, exchange: Exchange, mode: str, call: Call, scope: CallScope, tell: Callable[[str], None]
+        self, response: Response, mode: str, call: Call, scope: CallScope, tell: Callable[[str], None]
     ) -> tuple[Reply, Verdict | None]:
         """Read until the outcome is known; a run left behind is stopped, for a closed connection stops nothing."""
         reader = StreamReader(self._door.subject, tell)
         try:
             _feed(
-                reader, exchange, lambda: reader.ended or _told(reader, scope, self._identity, self._discovery.app_ids)
+                reader, response, lambda: reader.ended or _told(reader, scope, self._identity, self._discovery.app_ids)
             )
-            _feed(reader, exchange, lambda: reader.ended)
-            exchange.wait_at_most(_USAGE_GRACE_S)
-            _feed(reader, exchange, lambda: reader.settled)
+            _feed(reader, response, lambda: reader.ended)
+            response.wait_at_most(_USAGE_GRACE_S)
+            _feed(reader, response, lambda: reader.settled)
         except NoAnswer as error:
             if not reader.ended and (scope.cancelled or scope.left_s() <= CLOSE_S):
                 reply = self._door.no_answer(error, scope)
@@ -177,8 +177,8 @@ def _told(reader: StreamReader, scope: CallScope, identity: str, ids: AppIds) ->
     return True
 
 
-def _feed(reader: StreamReader, exchange: Exchange, enough: Callable[[], bool]) -> None:
-    while not enough() and (chunk := exchange.read()):
+def _feed(reader: StreamReader, response: Response, enough: Callable[[], bool]) -> None:
+    while not enough() and (chunk := response.read()):
         reader.feed(chunk)
 
 

@@ -20,7 +20,7 @@ from ensemble.contract.plain import plain
 from ensemble.contract.results import ErrorInfo, StepResult
 from ensemble.engine.attempts.caching import answer_key, cache_order
 from ensemble.engine.attempts.preparing import for_backup, scope_of
-from ensemble.engine.attempts.stand_ins import Link, links
+from ensemble.engine.attempts.stand_ins import StandIn, stand_ins
 from ensemble.engine.attempts.wording import age, recovered, together
 from ensemble.engine.ports import Ledger, LedgerUnavailable
 from ensemble.engine.retry import Tally
@@ -63,7 +63,7 @@ class Falling:
         fallen = step.fallen or Fallen(step.step, plan.fallbacks(step.step))
         step.fallen = fallen
         fallen.failures.append(Failure(step.step.agent, status, error))
-        for link in links(
+        for stand_in in stand_ins(
             outcome,
             why,
             first=fallen.next_backup == 0,
@@ -72,13 +72,13 @@ class Falling:
             default=fallen.chain.default is not None,
             in_time=time.monotonic() < self._state.deadline_s,
         ):
-            match link:
-                case Link.CACHE if (result := self._cached(step, fallen)) is not None:
+            match stand_in:
+                case StandIn.CACHE if (result := self._cached(step, fallen)) is not None:
                     return result
-                case Link.BACKUP:
+                case StandIn.BACKUP:
                     self.turn_to(step, fallen.chain.backups[fallen.next_backup])
                     return None
-                case Link.DEFAULT:
+                case StandIn.DEFAULT:
                     return self._default(step, fallen)
         seen = [each for each in fallen.failures if each.status is not StepStatus.UNCERTAIN] or fallen.failures[-1:]
         return self._ended(step, fallen, seen[0].status, error=together(seen))

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from ensemble.contract.exchange import Why
 from ensemble.contract.outcomes import Outcome
 
-__all__ = ["Link", "links"]
+__all__ = ["StandIn", "stand_ins"]
 
 _FALLS = frozenset(
     {
@@ -25,7 +25,7 @@ _ENDED = frozenset({Why.CANCELLED, Why.SUPERSEDED})
 """Refusals that mean the run, not the agent."""
 
 
-class Link(Enum):
+class StandIn(Enum):
     """One thing that may stand in for an agent."""
 
     CACHE = auto()
@@ -36,7 +36,7 @@ class Link(Enum):
     """The plan's value."""
 
 
-def links(
+def stand_ins(
     outcome: Outcome,
     why: Why | None = None,
     *,
@@ -45,7 +45,7 @@ def links(
     backup: bool = False,
     default: bool = False,
     in_time: bool = True,
-) -> tuple[Link, ...]:
+) -> tuple[StandIn, ...]:
     """Return what to try now, in this order; nothing: the failure stands.
 
     Args:
@@ -60,5 +60,5 @@ def links(
     """
     if outcome not in _FALLS or why in _ENDED:
         return ()
-    wanted = {Link.CACHE: first and cached, Link.BACKUP: backup and in_time, Link.DEFAULT: default}
-    return tuple(link for link, there in wanted.items() if there)
+    wanted = {StandIn.CACHE: first and cached, StandIn.BACKUP: backup and in_time, StandIn.DEFAULT: default}
+    return tuple(each for each, there in wanted.items() if there)

@@ -100,7 +100,7 @@ def test_a_redirect_is_not_followed(call: Caller) -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_huge_body_is_not_collected(call: Caller, monkeypatch: pytest.MonkeyPatch, *, packed: bool) -> None:
-    monkeypatch.setattr(connections_module.Exchange.read_all, "__defaults__", (2**20,))
+    monkeypatch.setattr(connections_module.Response.read_all, "__defaults__", (2**20,))
     body = b'"' + b"x" * 8 * 2**20 + b'"'
     run = answer(200, gzip.compress(body), "Content-Encoding: gzip") if packed else answer(200, body)
     with dify("workflow", run=run) as server:

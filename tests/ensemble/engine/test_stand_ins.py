@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ensemble.contract.exchange import Why
 from ensemble.contract.outcomes import Outcome, Source
-from ensemble.engine.attempts.stand_ins import Link, links
+from ensemble.engine.attempts.stand_ins import StandIn, stand_ins
 from tests.ensemble.engine.falls import Shelf, result
 from tests.ensemble.engine.kit import Scripted, bad, good, play
 
@@ -35,21 +35,23 @@ def test_the_two_lists_are_all_outcomes() -> None:
 @pytest.mark.parametrize("outcome", FALLS)
 @pytest.mark.parametrize(("cached", "backup", "default"), list(itertools.product([False, True], repeat=3)))
 def test_what_is_configured_is_tried_in_order(outcome: Outcome, cached: bool, backup: bool, default: bool) -> None:  # noqa: FBT001
-    wanted = [link for link, there in ((Link.CACHE, cached), (Link.BACKUP, backup), (Link.DEFAULT, default)) if there]
+    wanted = [
+        each for each, there in ((StandIn.CACHE, cached), (StandIn.BACKUP, backup), (StandIn.DEFAULT, default)) if there
+    ]
 
-    assert list(links(outcome, cached=cached, backup=backup, default=default)) == wanted
+    assert list(stand_ins(outcome, cached=cached, backup=backup, default=default)) == wanted
 
 
 @pytest.mark.parametrize("outcome", STANDS)
 def test_nothing_stands_in_for_what_did_not_fail(outcome: Outcome) -> None:
-    assert links(outcome, cached=True, backup=True, default=True) == ()
+    assert stand_ins(outcome, cached=True, backup=True, default=True) == ()
 
 
 @pytest.mark.parametrize("why", Why)
 def test_a_refusal_of_the_run_itself_is_final(why: Why) -> None:
     ends = why in {Why.CANCELLED, Why.SUPERSEDED}
 
-    assert bool(links(Outcome.REFUSED, why, default=True)) is not ends
+    assert bool(stand_ins(Outcome.REFUSED, why, default=True)) is not ends
 
 
 @given(
@@ -58,13 +60,13 @@ def test_a_refusal_of_the_run_itself_is_final(why: Why) -> None:
     given_=st.fixed_dictionaries(dict.fromkeys(("first", "cached", "backup", "default", "in_time"), st.booleans())),
 )
 def test_the_order_is_never_violated(outcome: Outcome, why: Why | None, given_: dict[str, bool]) -> None:
-    """Each link once, in the order of the chain; the cache for the plan's agent only, no attempt past the deadline."""
-    found = links(outcome, why, **given_)
+    """Each once, in the order of the chain; the cache for the plan's agent only, no attempt past the deadline."""
+    found = stand_ins(outcome, why, **given_)
 
-    assert list(found) == [link for link in Link if link in found]
-    assert Link.CACHE not in found or (given_["first"] and given_["cached"])
-    assert Link.BACKUP not in found or (given_["backup"] and given_["in_time"])
-    assert Link.DEFAULT not in found or given_["default"]
+    assert list(found) == [each for each in StandIn if each in found]
+    assert StandIn.CACHE not in found or (given_["first"] and given_["cached"])
+    assert StandIn.BACKUP not in found or (given_["backup"] and given_["in_time"])
+    assert StandIn.DEFAULT not in found or given_["default"]
 
 
 @settings(max_examples=60, deadline=None)
@@ -74,7 +76,7 @@ def test_the_order_is_never_violated(outcome: Outcome, why: Why | None, given_: 
     default=st.booleans(),
     kept=st.none() | st.sampled_from(["fresh", "stale", "old"]),
 )
-def test_in_a_run_too_the_first_link_that_holds_is_used(
+def test_in_a_run_too_the_first_stand_in_that_holds_is_used(
     good_ones: set[str],
     backups: list[str],
     default: bool,  # noqa: FBT001
