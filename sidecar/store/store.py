@@ -28,10 +28,20 @@ _COMMIT = Script("sidecar.store", "commit.lua")
 class Store:
     """The documents, counters and indexes of all tenants."""
 
-    def __init__(self, redis: Client, listeners: Iterable[Listener] = ()) -> None:
-        """Keep everything in *redis*; *listeners* hear what decisions came to, once it is written."""
+    def __init__(
+        self, redis: Client, listeners: Iterable[Listener] = (), race_lost: Callable[[str], None] | None = None
+    ) -> None:
+        """Keep everything in *redis*.
+
+        Args:
+            redis: Where.
+            listeners: Hear what decisions came to, once it is written.
+            race_lost: Told a tenant each time a decision could not be written since others were faster.
+
+        """
         self.redis = redis
         self._listeners = Listeners(listeners)
+        self._race_lost = race_lost or (lambda _tenant: None)
 
     def decide[AnswerT](
         self,
@@ -79,6 +89,7 @@ class Store:
             if not changes or _COMMIT.run(self.redis, *commit_arguments(tenant, reading, changes)):
                 self._listeners.tell(tenant, changes.news)
                 return answer
+            self._race_lost(tenant)
         raise Contended(
             f"Others wrote to the same records {MOST_TRIES} times in a row; nothing was written. Ask again."
         )
