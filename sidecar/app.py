@@ -27,6 +27,7 @@ from sidecar.state.service import State
 from sidecar.store.connection import Client
 from sidecar.store.store import Store
 from sidecar.telemetry.meters import Meters, new_board
+from sidecar.telemetry.page import metrics_page
 from sidecar.telemetry.requests import count_requests, serve_metrics
 from sidecar.telemetry.standing import Standing
 from sidecar.telemetry.worker import METERS
@@ -51,7 +52,8 @@ def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str], met
         serve(app, endpoint, handlers[endpoint.name])
     document = serve_document(app)
     gate = Gate(settings.metrics_token, "ENSEMBLE_METRICS_TOKEN") if settings.metrics_token else None
-    metrics = serve_metrics(app, gate, meters, Standing(store, tokens.values()))
+    standing = Standing(store, tokens.values())
+    metrics = serve_metrics(app, gate, lambda: metrics_page(meters, standing, embedded=settings.redis_url is None))
     count_requests(app, meters)
     log_requests(app)
     tenants = Tenants(tokens)

@@ -12,7 +12,6 @@ from gunicorn.arbiter import Arbiter
 
 from sidecar.app import create_app
 from sidecar.embedded import EmbeddedStore
-from sidecar.health import product_version
 from sidecar.keeper import Keeper
 from sidecar.logs import GunicornLogger
 from sidecar.runs.sweep import Sweeper
@@ -107,7 +106,7 @@ class Server(BaseApplication):
         if worker.place is None:
             log.warning("There are more workers than can count together; what this one counts only it can tell.")
         self._meters = Meters(new_board(1)) if worker.place is None else Meters(self._board, worker.place)
-        self._meters.begin(product_version(), "embedded" if self._embedded else "external")
+        self._meters.begin(dict.fromkeys(self._tokens.values()))
 
     def run(self) -> None:
         """Serve until told to stop; leaves by SystemExit, in the launcher and in every worker."""

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ensemble.rules.snapshot import Address, Changes, NotRead, Snapshot
 from sidecar.errors import Contended, StoreUnavailable
-from sidecar.store.changes import Reading, commit_arguments, grouped, parse_reading, read_arguments
+from sidecar.store.changes import Reading, commit_arguments, grouped, is_written, parse_reading, read_arguments
 from sidecar.store.connection import Client
 from sidecar.store.listeners import Listener, Listeners
 from sidecar.store.scripts import Script
@@ -65,12 +65,13 @@ class Store:
 
         """
         addresses = dict.fromkeys(wanted)
+        in_doubt: list[tuple[Reading, Changes]] = []
         try:
-            return self._decide(tenant, decide, addresses)
+            return self._decide(tenant, decide, addresses, in_doubt)
         except StoreUnavailable as error:
             if not isinstance(error.__cause__, RedisConnectionError):
                 raise
-        return self._decide(tenant, decide, addresses)
+        return self._decide(tenant, decide, addresses, in_doubt)
 
     def look[AnswerT](
         self, tenant: str, look: Callable[[Snapshot], AnswerT], wanted: Iterable[Address] = ()
@@ -80,13 +81,25 @@ class Store:
         return answer
 
     def _decide[AnswerT](
-        self, tenant: str, decide: Callable[[Snapshot], tuple[AnswerT, Changes]], addresses: dict[Address, None]
+        self,
+        tenant: str,
+        decide: Callable[[Snapshot], tuple[AnswerT, Changes]],
+        addresses: dict[Address, None],
+        in_doubt: list[tuple[Reading, Changes]],
     ) -> AnswerT:
+        """Decide until it is written; *in_doubt* gets a commit nobody answered, or tells of the one before."""
         for lost in range(MOST_TRIES):
             if lost:
                 _pause(lost)
             (answer, changes), reading = self._decided(tenant, decide, addresses)
-            if not changes or _COMMIT.run(self.redis, *commit_arguments(tenant, reading, changes)):
+            if in_doubt:
+                earlier, made = in_doubt.pop()
+                if is_written(earlier, made, reading):
+                    self._listeners.tell(tenant, made.news)
+            in_doubt.append((reading, changes))
+            written = not changes or _COMMIT.run(self.redis, *commit_arguments(tenant, reading, changes))
+            in_doubt.clear()
+            if written:
                 self._listeners.tell(tenant, changes.news)
                 return answer
             self._race_lost(tenant)

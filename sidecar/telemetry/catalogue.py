@@ -42,6 +42,7 @@ class M(StrEnum):
     INFO = "ensemble_info"
     STORE_UP = "ensemble_store_up"
     RUNS_OPEN = "ensemble_runs_open"
+    AGENT_INFO = "ensemble_agent_info"
     BREAKER_STATE = "ensemble_breaker_state"
     SLOTS_USED = "ensemble_slots_in_use"
     SLOTS_WAITING = "ensemble_slots_waiting"
@@ -89,7 +90,10 @@ CATALOGUE = (
         "From a request's head to its answer; of a stream, to its beginning.",
         QUICK_S,
     ),
-    _gauge(M.IN_HAND, "Requests and new connections that are served or wait for a thread."),
+    _gauge(
+        M.IN_HAND,
+        "Requests and new connections that are served or wait for a thread; the one that asks for this is among them.",
+    ),
     _gauge(M.WAITING, "Those of them that wait for a thread."),
     _counter(M.WORKER_STARTS, "Worker processes that were started; more than there are tells that some have ended."),
     _counter(M.RUNS_OPENED, "Runs that began, or got another engine (`resumed`).", "tenant", "resumed"),
@@ -127,6 +131,9 @@ CATALOGUE = (
     _counter(M.OVERFLOW, "Numbers that were not kept because there were too many; should be 0."),
     _stands(M.STORE_UP, "1 if the store answered to all that is below, else 0, and it is not shown or not all."),
     _stands(M.RUNS_OPEN, "Runs whose engine holds its lease.", "tenant"),
+    _stands(
+        M.AGENT_INFO, "Always 1; what an operator or a plan calls an agent, by its identity.", "tenant", "agent", "name"
+    ),
     _stands(M.BREAKER_STATE, "1 for each breaker that is `open` or `half_open`.", "tenant", "agent", "state"),
     _stands(
         M.SLOTS_USED,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from ensemble.contract.outcomes import RunStatus
 from ensemble.rules.happenings import (
     AttemptAdmitted,
     AttemptLost,
@@ -68,10 +69,15 @@ class Meters:
         self._agent = _Few(MOST_AGENTS)
         self._currency = _Few(MOST_CURRENCIES)
 
-    def begin(self, *labels: str) -> None:
-        """Take note that this process has started: *labels* are those of the info."""
-        self._sheet.add([((M.WORKER_STARTS,), 1.0)])
-        self._sheet.put((M.INFO, *labels), 1.0)
+    def begin(self, tenants: Iterable[str]) -> None:
+        """Take note that this process has started, and show what it will count of *tenants*: what begins at 1 did not rise."""
+        self._sheet.add((((M.WORKER_STARTS,), 1.0),))
+        for tenant in tenants:
+            closed = [(M.RUNS_CLOSED, tenant, status.value) for status in RunStatus if status is not RunStatus.RUNNING]
+            opened = [(M.RUNS_OPENED, tenant, resumed) for resumed in _WORD.values()]
+            swept = [(M.SWEEPS, tenant, result) for result in ("done", "failed")]
+            alone = [(M.ENGINES_LOST, tenant), (M.RACES_LOST, tenant)]
+            self._sheet.add((series, 0.0) for series in (*opened, *closed, *swept, *alone))
 
     def answered(self, tenant: str, endpoint: str, status: str, code: str, took_s: float) -> None:
         """Count a request."""
@@ -135,8 +141,7 @@ class Meters:
         yield (M.SETTLED, tenant, agent, settlement.outcome.value), 1.0
         yield from _observed(M.ATTEMPT_DURATION, settlement.took_ms / 1000, tenant, agent)
         if booking.spent.tokens:
-            estimated = _WORD[usage.estimated or usage.tokens is None]
-            yield (M.TOKENS, tenant, agent, estimated), float(booking.spent.tokens)
+            yield (M.TOKENS, tenant, agent, _WORD[usage.tokens is None]), float(booking.spent.tokens)
         if usage.price:
             currency = self._currency("", usage.currency or "")
             yield (M.MONEY, tenant, agent, currency, _WORD[usage.estimated]), float(usage.price)

@@ -9,8 +9,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
+from sidecar.health import product_version
 from sidecar.telemetry.board import Series
-from sidecar.telemetry.catalogue import CATALOGUE, Metric
+from sidecar.telemetry.catalogue import CATALOGUE, M, Metric
 from sidecar.telemetry.meters import LE, Meters
 from sidecar.telemetry.standing import Standing
 
@@ -19,9 +20,10 @@ __all__ = ["CONTENT_TYPE", "metrics_page"]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def metrics_page(meters: Meters, standing: Standing) -> bytes:
+def metrics_page(meters: Meters, standing: Standing, *, embedded: bool) -> bytes:
     """Return all there is to tell right now, whether the store answers or not."""
-    return generate_latest(_Told({**meters.board.total(), **standing.numbers()}))
+    info = (M.INFO, product_version(), "embedded" if embedded else "external")
+    return generate_latest(_Told({info: 1.0, **meters.board.total(), **standing.numbers()}))
 
 
 class _Told(Collector):

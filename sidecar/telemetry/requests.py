@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from flask import Flask, Response, g, request
 
@@ -10,8 +11,7 @@ from ensemble.contract.problems import Fault
 from sidecar.auth import Gate
 from sidecar.errors import NotFound
 from sidecar.telemetry.meters import Meters
-from sidecar.telemetry.page import CONTENT_TYPE, metrics_page
-from sidecar.telemetry.standing import Standing
+from sidecar.telemetry.page import CONTENT_TYPE
 
 __all__ = ["METRICS_PATH", "count_requests", "serve_metrics"]
 
@@ -39,8 +39,8 @@ def count_requests(app: Flask, meters: Meters) -> None:
         return response
 
 
-def serve_metrics(app: Flask, gate: Gate | None, meters: Meters, standing: Standing) -> str:
-    """Let *app* tell its metrics to who passes the *gate*; return what the view is called. Without a gate it says how to open one."""
+def serve_metrics(app: Flask, gate: Gate | None, page: Callable[[], bytes]) -> str:
+    """Let *app* tell its metrics to whoever passes the *gate*, or how to get one; return what the view is called."""
 
     def view() -> Response:
         if gate is None:
@@ -48,9 +48,7 @@ def serve_metrics(app: Flask, gate: Gate | None, meters: Meters, standing: Stand
             fault = Fault(field="ENSEMBLE_METRICS_TOKEN", problem="not set", fix=fix)
             raise NotFound("The metrics are closed: ENSEMBLE_METRICS_TOKEN opens them to whoever sends it.", fault)
         gate.let_in(request.headers.get("Authorization"))
-        return Response(
-            metrics_page(meters, standing), content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"}
-        )
+        return Response(page(), content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
     app.add_url_rule(METRICS_PATH, "metrics", view, methods=["GET"], provide_automatic_options=False)
     return "metrics"

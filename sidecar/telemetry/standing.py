@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ensemble.contract.breakers import BreakerState
 from ensemble.contract.budgets import NANO, BudgetState
-from ensemble.rules.addresses import BREAKERS, BREAKERS_HELD, BUDGETS, LEASES, breaker_at, budget_hash
+from ensemble.rules.addresses import AGENTS, BREAKERS, BREAKERS_HELD, BUDGETS, LEASES, agent_at, breaker_at, budget_hash
+from ensemble.rules.agents import agent_name
 from ensemble.rules.fitting import limits_in_units
 from ensemble.rules.places import SLOTS_WANTED, slots_view
 from ensemble.rules.records import Breaker
@@ -23,8 +24,10 @@ from sidecar.telemetry.catalogue import M
 
 __all__ = ["Standing"]
 
+MOST_AGENTS = 200
+"""Of a tenant: those that were called last."""
 MOST_BREAKERS = 200
-"""Of a tenant: those an operator holds, and as many that changed last."""
+"""Those an operator holds, and as many that changed last."""
 MOST_BUDGETS = 100
 MOST_SCOPES = 200
 LONGEST_S = 2.0
@@ -41,7 +44,13 @@ class Standing:
     def __init__(self, store: Store, tenants: Iterable[str]) -> None:
         self._store = store
         self._tenants = tuple(dict.fromkeys(tenants))
-        self._parts: tuple[Callable[[str], Numbers], ...] = (self._runs, self._breakers, self._slots, self._budgets)
+        self._parts: tuple[Callable[[str], Numbers], ...] = (
+            self._runs,
+            self._agents,
+            self._breakers,
+            self._slots,
+            self._budgets,
+        )
 
     def numbers(self) -> dict[Series, float]:
         """Return all there is. Where the store does not answer, or takes too long, what it has told by then."""
@@ -74,6 +83,17 @@ class Standing:
         key = full_key(tenant, LEASES)
         with store_errors(self._store.redis, [key]):
             yield (M.RUNS_OPEN, tenant), self._store.redis.zcard(key)
+
+    def _agents(self, tenant: str) -> Numbers:
+        places = {identity: agent_at(identity) for identity in self._last(tenant, AGENTS, MOST_AGENTS)}
+
+        def look(snapshot: Snapshot) -> list[tuple[str, str | None]]:
+            return [(identity, agent_name(identity, snapshot)) for identity in places]
+
+        wanted = [at for both in places.values() for at in both]
+        for identity, name in self._store.look(tenant, look, wanted) if places else ():
+            if name is not None:
+                yield (M.AGENT_INFO, tenant, identity, name), 1.0
 
     def _breakers(self, tenant: str) -> Numbers:
         held, changed = (self._last(tenant, index, MOST_BREAKERS) for index in (BREAKERS_HELD, BREAKERS))
