@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ensemble.contract.exchange import Decision
 from ensemble.rules.happenings import AttemptTurnedAway, Happening
@@ -65,6 +66,34 @@ def test_lost_races_and_failed_decisions_tell_nothing(redis: Client, tenant: str
     assert heard == [(tenant, NEWS)]
     with pytest.raises(Contended):
         store.decide(tenant, raced)
+    assert heard == [(tenant, NEWS)]
+
+
+@pytest.mark.parametrize(("breaks", "written"), [("before", 1), ("after", 0)])
+def test_a_commit_whose_answer_is_lost_is_told_once(
+    redis: Client, tenant: str, monkeypatch: pytest.MonkeyPatch, breaks: str, written: int
+) -> None:
+    """Whether it was written or not: the document tells by its version. What is written then tells for itself."""
+    heard: list[Any] = []
+    store = Store(redis, [lambda *told: heard.append(told)])
+    run, calls = redis.evalsha, iter(range(9))
+
+    def breaking(sha: str, numkeys: int, *arguments: str | int) -> Any:
+        call = next(calls)
+        answer = run(sha, numkeys, *arguments) if call != 1 or breaks == "after" else None
+        if call == 1:
+            raise RedisConnectionError("gone")
+        return answer
+
+    def once(snapshot: Snapshot) -> tuple[str, Changes]:
+        known = snapshot.text(DOCUMENT)
+        return ("known", Changes()) if known else ("written", Changes(puts={DOCUMENT: "1"}, news=NEWS))
+
+    Store(redis).look(tenant, lambda snapshot: snapshot.text(DOCUMENT), [DOCUMENT])  # the scripts are known from now on
+    Store(redis).decide(f"{tenant}-warm", write)
+    monkeypatch.setattr(redis, "evalsha", breaking)
+
+    assert store.decide(tenant, once, [DOCUMENT]) == ("written" if written else "known")
     assert heard == [(tenant, NEWS)]
 
 
