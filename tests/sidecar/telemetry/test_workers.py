@@ -101,6 +101,58 @@ def test_what_all_workers_did_is_added_up_and_outlives_them(sidecar: SidecarProc
         assert time.monotonic() < deadline
 
 
+def test_workers_killed_at_work_never_let_it_count_too_much(sidecar: SidecarProcess) -> None:
+    """Whoever is killed between writing and counting counts that much less; what is sent again counts once."""
+    engines, exchanges, kills = 4, 100, 4
+    at_work = [threading.Event() for _ in range(engines)]
+    finished: list[int] = []
+
+    def engine(number: int) -> None:
+        headers = {"Authorization": f"Bearer {sidecar.token}", "Content-Type": "application/json"}
+        stream = bodies(number)
+        with urllib3.PoolManager(headers=headers) as pool:
+            for sent in range(exchanges):
+                body = next(stream)
+                deadline = time.monotonic() + PATIENCE_S
+                while not _taken(pool, f"{sidecar.url}/v1/exchange", body):
+                    assert time.monotonic() < deadline
+                if sent == exchanges // 10:
+                    at_work[number].set()
+        finished.append(number)
+
+    threads = [threading.Thread(target=engine, args=(number,)) for number in range(engines)]
+    for thread in threads:
+        thread.start()
+    for each in at_work:
+        assert each.wait(PATIENCE_S)
+    for _ in range(kills):
+        os.kill(workers(sidecar)[0], signal.SIGKILL)
+        time.sleep(0.1)  # something has to be done between
+    for thread in threads:
+        thread.join()
+    assert len(finished) == engines
+
+    seen = scrape(sidecar)
+    runs, attempts = engines * exchanges // 5, engines * exchanges // 5 * 4
+    in_flight = engines * kills
+    assert seen.sum("ensemble_worker_starts_total") > 2
+    for name, truth in (
+        ("ensemble_runs_opened_total", runs),
+        ("ensemble_runs_closed_total", runs),
+        ("ensemble_attempts_admitted_total", attempts),
+        ("ensemble_attempts_settled_total", attempts),
+    ):
+        assert truth - in_flight <= seen.sum(name) <= truth
+
+
+def _taken(pool: urllib3.PoolManager, url: str, body: bytes) -> bool:
+    """Send an exchange; say whether it was answered."""
+    try:
+        return pool.request("POST", url, body=body, retries=False, timeout=PATIENCE_S).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
 def test_a_store_that_is_away_is_told_within_its_timeouts_and_again_once_it_is_back(sidecar: SidecarProcess) -> None:
     """What was counted is told all the time."""
     run_exchanges(sidecar, range(2), 5)
