@@ -30,7 +30,6 @@ GRACE_S = 1
 LONGEST_REQUEST_LINE = 8190
 """Bytes; a percent-encoded key of shared state takes up to 4,000."""
 
-
 log = logging.getLogger("sidecar.server")
 
 

@@ -108,17 +108,9 @@ class Meters:
                 yield from self._settled(tenant, each)
             case AttemptAdmitted(attempt=attempt):
                 yield (M.ADMITTED, tenant, self._agent(tenant, attempt.ask.identity), _WORD[attempt.late]), 1.0
-            case AttemptTurnedAway(ask=ask, decision=decision, why=why):
-                yield (
-                    (
-                        M.TURNED_AWAY,
-                        tenant,
-                        self._agent(tenant, ask.identity),
-                        decision.value,
-                        why.value if why else "",
-                    ),
-                    1.0,
-                )
+            case AttemptTurnedAway(ask=ask, decision=decision):
+                agent, why = self._agent(tenant, ask.identity), "" if each.why is None else each.why.value
+                yield (M.TURNED_AWAY, tenant, agent, decision.value, why), 1.0
             case AttemptLost(attempt=attempt):
                 yield (M.LOST, tenant, self._agent(tenant, attempt.ask.identity)), 1.0
             case RunOpened():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +181,32 @@ def _children(sidecar: SidecarProcess) -> list[int]:
         ["ps", "-o", "pid=", "--ppid", str(sidecar.pid)], capture_output=True, text=True, check=True
     )
     return [int(pid) for pid in listed.stdout.split()]
+
+
+def test_requests_that_wait_for_a_thread_are_told(tmp_path: Path) -> None:
+    """One thread, held by a store that does not answer: whoever is behind the scrape waits when it is answered."""
+    env = {"ENSEMBLE_METRICS_TOKEN": SECRET, "ENSEMBLE_WORKERS": "1", "ENSEMBLE_THREADS": "1"}
+    with SidecarProcess(tmp_path / "data", env=env) as sidecar, ExitStack() as sockets:
+        (store,) = set(_children(sidecar)) - set(workers(sidecar))
+        os.kill(store, signal.SIGSTOP)
+
+        def send(path: str, token: str) -> socket.socket:
+            opened = sockets.enter_context(socket.create_connection(("127.0.0.1", sidecar.port), PATIENCE_S))
+            opened.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+            return opened
+
+        send("/v1/runs", sidecar.token)
+        asked = send("/metrics", SECRET)
+        for _ in range(4):
+            send("/v1/runs", sidecar.token)
+        answer = http.client.HTTPResponse(asked)
+        answer.begin()
+        seen = Told(answer.read().decode())
+        os.kill(store, signal.SIGCONT)
+
+    # The first one is done by then, which its main thread may not have heard yet.
+    assert seen.sum("ensemble_requests_waiting") in {4, 5}
+    assert seen.sum("ensemble_requests_in_hand") == seen.sum("ensemble_requests_waiting") + 1
 
 
 def test_sidecars_on_one_store_count_their_own_and_show_the_same_of_the_store(
