@@ -20,8 +20,10 @@ from ensemble.contract.problems import Problem
 from ensemble.contract.results import Usage
 from sidecar.app import create_app
 from sidecar.settings import Settings
+from sidecar.shortcut import SHORTCUT, Shortcut
 from sidecar.store.connection import Client, connect
 from sidecar.telemetry import meters as module
+from sidecar.telemetry import standing
 from tests.ensemble.rules.asks import admission, closing, first, hex_id, later, settlement
 from tests.sidecar.runs.opening import IDENTITY, a_finished_run
 from tests.sidecar.telemetry.reading import Told
@@ -111,6 +113,29 @@ def test_requests_are_counted_by_endpoint_and_end(
     assert seen.sum("ensemble_request_duration_seconds_count", endpoint="list_runs") == 5
     assert seen.sum("ensemble_request_duration_seconds_bucket", endpoint="list_runs", le="+Inf") == 5
     assert seen.sum("ensemble_request_duration_seconds_sum", endpoint="list_runs") > 0
+
+
+def test_exchanges_past_flask_are_counted_like_all_others(
+    app: Flask, ask: Ask, scrape: Callable[[], Told], tenant: str
+) -> None:
+    """What the short way answers, a refusal too; what it leaves to the long way is counted there."""
+    short: Shortcut = app.extensions[SHORTCUT]
+    mine = "Bearer token-of-the-tenant"
+
+    assert short(mine, first(1, 11).model_dump_json().encode()) is not None
+    assert short(mine, later(2, 11).model_dump_json().encode()) is not None
+    assert short("Bearer nobody's", later(2, 11).model_dump_json().encode()) is None
+    assert short(mine, b"{}") is None
+    assert ask("POST", "/v1/exchange", "{}").status_code == 422
+
+    seen = scrape()
+    ended = {
+        (of["status"], of["code"], of["tenant"]): value
+        for of, value in ((dict(of), value) for of, value in seen.each("ensemble_requests_total").items())
+        if of["endpoint"] == "exchange"
+    }
+    assert ended == {("200", "", tenant): 1, ("404", "not_found", tenant): 1, ("422", "invalid", tenant): 1}
+    assert seen.sum("ensemble_request_duration_seconds_count", endpoint="exchange") == 3
 
 
 # --- what happened
@@ -297,6 +322,19 @@ def test_what_can_not_be_understood_in_the_store_keeps_nothing_else_back(
     assert seen.sum("ensemble_runs_open", tenant=tenant) == 1
     assert seen.sum("ensemble_store_up") == 1
     assert seen.each("ensemble_budget_limit") == seen.each("ensemble_breaker_state") == {}
+
+
+def test_a_store_too_slow_for_all_tenants_is_told_as_such(
+    scrape: Callable[[], Told], tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those whose turn comes after the time is up are left out: here all."""
+    assert set(scrape().labels("ensemble_runs_open", "tenant")) == {tenant, f"{tenant}-other"}
+    monkeypatch.setattr(standing, "LONGEST_S", -1.0)
+
+    seen = scrape()
+
+    assert seen.each("ensemble_runs_open") == {}
+    assert seen.each("ensemble_store_up") == {frozenset(): 0}
 
 
 def test_without_its_store_a_sidecar_still_tells_what_it_counted() -> None:
