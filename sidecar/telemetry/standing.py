@@ -11,7 +11,7 @@ from ensemble.contract.budgets import NANO, BudgetState
 from ensemble.rules.addresses import AGENTS, BREAKERS, BREAKERS_HELD, BUDGETS, LEASES, agent_at, breaker_at, budget_hash
 from ensemble.rules.agents import agent_name
 from ensemble.rules.fitting import limits_in_units
-from ensemble.rules.places import SLOTS_WANTED, slots_view
+from ensemble.rules.places import AGENT, ALL, HOST, SLOTS_WANTED, slots_view
 from ensemble.rules.records import Breaker
 from ensemble.rules.reserving import budget_state
 from ensemble.rules.snapshot import EVERY, Address, Snapshot
@@ -109,12 +109,12 @@ class Standing:
 
     def _slots(self, tenant: str) -> Numbers:
         view = self._store.look(tenant, slots_view, SLOTS_WANTED)
-        used = {f"host:{host}": out for host, out in view.used.hosts.items()}
-        used |= {f"agent:{identity}": out for identity, out in view.used.identities.items()}
+        used = {HOST + host: out for host, out in view.used.hosts.items()}
+        used |= {AGENT + identity: out for identity, out in view.used.identities.items()}
         for scope, out in sorted(used.items(), key=lambda each: -each[1])[:MOST_SCOPES]:
             yield (M.SLOTS_USED, tenant, scope), out
         if view.used.total is not None:
-            yield (M.SLOTS_USED, tenant, "all"), view.used.total
+            yield (M.SLOTS_USED, tenant, ALL), view.used.total
         yield (M.SLOTS_WAITING, tenant), view.waiting
 
     def _budgets(self, tenant: str) -> Numbers:
