@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.telemetry import board as module
@@ -105,6 +105,7 @@ def test_long_names_fill_the_text_and_no_more() -> None:
     assert told[HITS] == 4
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.tuples(st.text(min_size=1), st.text()), st.integers(0, 9)), max_size=40)
 )
