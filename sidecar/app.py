@@ -9,7 +9,7 @@ from flask import Flask
 from ensemble.contract import endpoints
 from ensemble.rules.records import Defaults
 from sidecar.agents.service import Agents
-from sidecar.auth import Tenants
+from sidecar.auth import Gate, Tenants
 from sidecar.breakers.service import Breakers
 from sidecar.budgets.service import Budgets
 from sidecar.context.service import pack_context
@@ -26,13 +26,19 @@ from sidecar.slots.service import Slots
 from sidecar.state.service import State
 from sidecar.store.connection import Client
 from sidecar.store.store import Store
+from sidecar.telemetry.meters import Meters, new_board
+from sidecar.telemetry.page import metrics_page
+from sidecar.telemetry.requests import count_requests, serve_metrics
+from sidecar.telemetry.standing import Standing
+from sidecar.telemetry.worker import METERS
 from sidecar.waiting import Waiting
 
 __all__ = ["create_app"]
 
 
-def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str]) -> Flask:
-    """Return the app on *redis*, open to the tenant of each of *tokens*."""
+def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str], meters: Meters | None = None) -> Flask:
+    """Return the app on *redis*, open to the tenant of each of *tokens*; *meters*: what counts for its process."""
+    meters = meters or Meters(new_board(1))
     app = Flask("sidecar", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     # A key of shared state may hold any slashes; a path is taken as it is sent.
@@ -40,21 +46,27 @@ def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str]) -> 
     app.url_map.strict_slashes = True
     app.url_map.redirect_defaults = False
 
-    handlers = _handlers(settings, redis)
+    store = Store(redis, [meters.heard], meters.race_lost)
+    handlers = _handlers(settings, store)
     for endpoint in endpoints.ALL:
         serve(app, endpoint, handlers[endpoint.name])
     document = serve_document(app)
+    gate = Gate(settings.metrics_token, "ENSEMBLE_METRICS_TOKEN") if settings.metrics_token else None
+    standing = Standing(store, tokens.values())
+    metrics = serve_metrics(app, gate, lambda: metrics_page(meters, standing, embedded=settings.redis_url is None))
+    count_requests(app, meters)
     log_requests(app)
     tenants = Tenants(tokens)
-    require_tokens(app, tenants, frozenset({document, *(each.name for each in endpoints.ALL if each.public)}))
+    require_tokens(app, tenants, frozenset({document, metrics, *(each.name for each in endpoints.ALL if each.public)}))
     answer_problems(app)
-    app.extensions[SHORTCUT] = shortcut(tenants, handlers["exchange"], settings.max_body_bytes)
+    app.extensions[METERS] = meters
+    app.extensions[SHORTCUT] = shortcut(tenants, handlers["exchange"], settings.max_body_bytes, meters)
     return app
 
 
-def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
+def _handlers(settings: Settings, store: Store) -> dict[str, Handler]:
     """Return what answers each endpoint, by the endpoint's name."""
-    store = Store(redis)
+    redis = store.redis
     self_view = SelfView(redis, embedded=settings.redis_url is None)
     defaults = Defaults(lease_ms=settings.lease_ms)
     runs, breakers, state = Runs(store, defaults), Breakers(store, defaults), State(redis)

@@ -12,7 +12,7 @@ from pathlib import Path
 from sidecar.errors import StartError, Unauthorized
 from sidecar.settings import DEFAULT_TENANT, MIN_TOKEN_LENGTH
 
-__all__ = ["Tenants", "first_start_token"]
+__all__ = ["Gate", "Tenants", "first_start_token"]
 
 
 class Tenants:
@@ -24,12 +24,7 @@ class Tenants:
 
     def of(self, authorization: str | None) -> str:
         """Return the tenant of an ``Authorization`` header. Raises Unauthorized."""
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise Unauthorized(
-                "Send the header Authorization: Bearer <token>, with the token the sidecar was started with."
-            )
-        given = _digest(token.strip())
+        given = _given(authorization, "the token the sidecar was started with")
         found = None
         # All are compared, each in constant time: how long it takes tells nothing about any token.
         for tenant, digest in self._digests:
@@ -38,6 +33,20 @@ class Tenants:
         if found is None:
             raise Unauthorized("The token is not one of this sidecar's. Copy it again from where the sidecar keeps it.")
         return found
+
+
+class Gate:
+    """Opens to one token, which is no tenant's; the token itself is not kept."""
+
+    def __init__(self, token: str, variable: str) -> None:
+        """Open to the *token* of a *variable*."""
+        self._digest = _digest(token)
+        self._variable = variable
+
+    def let_in(self, authorization: str | None) -> None:
+        """Pass whoever shows the token in an ``Authorization`` header. Raises Unauthorized."""
+        if not compare_digest(_given(authorization, f"the token of {self._variable}"), self._digest):
+            raise Unauthorized(f"This opens to the token of {self._variable} only; a tenant's does not open it.")
 
 
 def first_start_token(data_dir: Path) -> tuple[Mapping[str, str], Path]:
@@ -80,6 +89,14 @@ def _create(path: Path, token: str) -> None:
             return
     finally:
         draft.unlink()
+
+
+def _given(authorization: str | None, which: str) -> bytes:
+    """Return the digest of the token in an ``Authorization`` header. Raises Unauthorized, which says *which* to send."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthorized(f"Send the header Authorization: Bearer <token>, with {which}.")
+    return _digest(token.strip())
 
 
 def _digest(token: str) -> bytes:

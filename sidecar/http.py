@@ -109,20 +109,24 @@ def answer_problems(app: Flask) -> None:
     def _refused(error: SidecarError) -> Response:
         if isinstance(error, Unauthorized | Forbidden):
             refusals.tell(error)
-        return problem_response(error.problem())
+        return _said(error.problem())
 
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:
-        return problem_response(_http_problem(app, error), error.get_headers())
+        return _said(_http_problem(app, error), error.get_headers())
 
     @app.errorhandler(Exception)
     def _fault_of_ours(error: Exception) -> Response:
         trace_id = request.headers.get("X-Trace-Id", "")[:128] or uuid.uuid4().hex
         log.error("%s %s failed", request.method, request.path, exc_info=error, extra={"trace_id": trace_id})
         detail = f"A fault of the sidecar; its log tells more under trace id {trace_id}."
-        return problem_response(
-            Problem(title="Fault of the sidecar", status=500, code=ProblemCode.INTERNAL, detail=detail)
-        )
+        return _said(Problem(title="Fault of the sidecar", status=500, code=ProblemCode.INTERNAL, detail=detail))
+
+
+def _said(problem: Problem, headers: list[tuple[str, str]] | None = None) -> Response:
+    """Return *problem* as it is sent, and let who counts know which it was."""
+    g.problem = problem.code.value
+    return problem_response(problem, headers)
 
 
 def _params(params_type: type[Ask], in_path: Mapping[str, str]) -> Ask:

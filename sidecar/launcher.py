@@ -37,6 +37,7 @@ def launch(settings: Settings) -> None:
 
     Raises:
         StartError: Something it needs is not there; all it had started is ended.
+        BadSettingError: A setting and what was kept by an earlier start contradict each other.
 
     """
     signal.signal(signal.SIGTERM, _leave)  # Until gunicorn listens to signals itself.
@@ -51,6 +52,7 @@ def launch(settings: Settings) -> None:
         store_url = settings.redis_url or (embedded.url if embedded else "")
         _check_store(store_url, settings)
         tokens, token_file = (settings.tokens, None) if settings.tokens else first_start_token(settings.data_dir)
+        settings.keep_apart(tokens)
         load_encodings()  # before the workers are forked: they share it
         _check_app(store_url, settings, tokens)
         listener = _listen(settings.host, settings.port)

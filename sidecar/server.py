@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,9 +16,10 @@ from sidecar.keeper import Keeper
 from sidecar.logs import GunicornLogger
 from sidecar.runs.sweep import Sweeper
 from sidecar.settings import Settings
-from sidecar.shortcut import ShortcutWorker
 from sidecar.store.connection import connect
 from sidecar.store.store import Store
+from sidecar.telemetry.meters import Meters, new_board
+from sidecar.telemetry.worker import CountedWorker
 
 __all__ = ["Server"]
 
@@ -27,6 +29,8 @@ GRACE_S = 1
 """What requests under way are given when the server is told to stop; none takes longer than its Redis timeouts."""
 LONGEST_REQUEST_LINE = 8190
 """Bytes; a percent-encoded key of shared state takes up to 4,000."""
+
+log = logging.getLogger("sidecar.server")
 
 
 class Server(BaseApplication):
@@ -51,13 +55,16 @@ class Server(BaseApplication):
         self._embedded = embedded
         self._on_ready = on_ready
         self._in_worker = in_worker
+        # As many again as there are: whoever tells gunicorn by a signal to have more of them gets them.
+        self._board = new_board(2 * settings.workers)
+        self._meters: Meters | None = None
         super().__init__()  # type: ignore[no-untyped-call] # gunicorn is not annotated
 
     def load_config(self) -> None:
         """Tell gunicorn what it has to know."""
         options: dict[str, Any] = {
             "bind": [f"fd://{self._listener}"],
-            "worker_class": ShortcutWorker,
+            "worker_class": CountedWorker,
             "workers": self._settings.workers,
             "threads": self._settings.threads,
             "keepalive": KEEP_ALIVE_S,
@@ -66,7 +73,9 @@ class Server(BaseApplication):
             "control_socket_disable": True,
             "logger_class": GunicornLogger,
             "when_ready": lambda _arbiter: self._on_ready(),
-            "post_fork": lambda _arbiter, _worker: self._in_worker(),
+            "pre_fork": self._give_place,
+            "post_fork": self._begin,
+            "child_exit": self._take_place_back,
         }
         assert self.cfg is not None  # noqa: S101 -- made by gunicorn just before it calls this
         for name, value in options.items():
@@ -74,9 +83,29 @@ class Server(BaseApplication):
 
     def load(self) -> Flask:
         """Return the app, with the sweep beside it; called in each worker, so each has connections of its own."""
-        redis = connect(self._store_url)
-        Sweeper(Store(redis), dict.fromkeys(self._tokens.values()), self._settings.lease_ms).start()
-        return create_app(self._settings, redis, self._tokens)
+        redis, meters = connect(self._store_url), self._meters
+        assert meters is not None  # noqa: S101 -- made when the worker began
+        store = Store(redis, [meters.heard], meters.race_lost)
+        Sweeper(store, dict.fromkeys(self._tokens.values()), self._settings.lease_ms, meters.swept).start()
+        return create_app(self._settings, redis, self._tokens, meters)
+
+    def _give_place(self, arbiter: Any, worker: CountedWorker) -> None:
+        """Choose where a worker counts that is about to be forked: where nobody does who lives."""
+        taken = {each.place for each in arbiter.WORKERS.values()}
+        worker.place = next((place for place in range(self._board.places) if place not in taken), None)
+
+    def _take_place_back(self, _arbiter: Any, worker: CountedWorker) -> None:
+        """Take note that a worker has ended, however it did: what it counted stays, what it had in hand does not."""
+        if worker.place is not None:
+            self._board.leave(worker.place)
+
+    def _begin(self, _arbiter: Any, worker: CountedWorker) -> None:
+        """Make a fork of the launcher a worker."""
+        self._in_worker()
+        if worker.place is None:
+            log.warning("There are more workers than can count together; what this one counts only it can tell.")
+        self._meters = Meters(new_board(1)) if worker.place is None else Meters(self._board, worker.place)
+        self._meters.begin(dict.fromkeys(self._tokens.values()))
 
     def run(self) -> None:
         """Serve until told to stop; leaves by SystemExit, in the launcher and in every worker."""

@@ -33,6 +33,9 @@ _ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 """How it spells their addresses, in variables that end in ``_PORT``."""
 
 
+_TOKEN = re.compile(rf"[\x21-\x7e]{{{MIN_TOKEN_LENGTH},512}}")
+
+
 class BadSettingError(ValueError):
     """A variable holds something that can't be used; the text names the variable and the fix, never a secret."""
 
@@ -91,7 +94,7 @@ def _tokens(raw: str) -> Mapping[str, str]:
         name, _, token = entry.partition("=")
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) or not token:
             raise ValueError(f"Entry {number} is not name=token; a name is 1-64 letters, digits, '-' and '_'.")
-        if not re.fullmatch(rf"[\x21-\x7e]{{{MIN_TOKEN_LENGTH},512}}", token):
+        if not _TOKEN.fullmatch(token):
             raise ValueError(f"The token of {name!r} must be {MIN_TOKEN_LENGTH}-512 visible ASCII characters.")
         if token in tokens:
             other = "itself" if tokens[token] == name else "another tenant"
@@ -122,6 +125,12 @@ def _from_file(file: Path, other: Mapping[str, str] | None) -> Mapping[str, str]
         return _tokens_of(file)
     except ValueError as error:
         raise BadSettingError(f"ENSEMBLE_TOKENS_FILE: {error}") from None
+
+
+def _token(raw: str) -> str:
+    if not _TOKEN.fullmatch(raw):
+        raise ValueError(f"Write {MIN_TOKEN_LENGTH}-512 visible ASCII characters.")
+    return raw
 
 
 def _durability(raw: str) -> Durability:
@@ -171,6 +180,14 @@ class Settings:
     tokens_file: Path | None = _setting(  # noqa: RUF009 -- it declares a field
         _path, "", "A file to read `ENSEMBLE_TOKENS` from, such as a secret's; entries may stand on lines, too."
     )
+    metrics_token: str | None = field(
+        repr=False,
+        metadata={
+            "parse": _token,
+            "default": "",
+            "meaning": "Opens `/metrics` to Prometheus, to whoever sends this token; no tenant's. Without it `/metrics` is closed.",
+        },
+    )
     durability: Durability = _setting(  # noqa: RUF009 -- it declares a field
         _durability, "everysec", "`everysec`: on disk within a second. `strict`: on disk before it is answered."
     )
@@ -203,7 +220,17 @@ class Settings:
                 raise BadSettingError(f"{variable}: {error}") from None
         if values["tokens_file"]:
             values["tokens"] = _from_file(values["tokens_file"], values["tokens"])
-        return cls(**values)
+        chosen = cls(**values)
+        chosen.keep_apart(chosen.tokens or {})
+        return chosen
+
+    def keep_apart(self, tokens: Mapping[str, str]) -> None:
+        """Raise BadSettingError if the token of the metrics is one of the tenants' *tokens*."""
+        if self.metrics_token is not None and self.metrics_token in tokens:
+            raise BadSettingError(
+                f"ENSEMBLE_METRICS_TOKEN: It is the token of {tokens[self.metrics_token]!r} as well. Take one of its own: "
+                "who reads metrics need not be able to do anything else."
+            )
 
 
 def table() -> list[tuple[str, str, str]]:

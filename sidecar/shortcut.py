@@ -26,6 +26,7 @@ from sidecar.errors import SidecarError, Unauthorized
 from sidecar.http import Handler, problem_response
 from sidecar.patience import PatientWorker
 from sidecar.requestlog import log, tell_request
+from sidecar.telemetry.meters import Meters
 
 __all__ = ["SHORTCUT", "Shortcut", "ShortcutWorker", "shortcut"]
 
@@ -47,13 +48,13 @@ _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _JSON = [("Content-Type", "application/json")]
 
 
-def shortcut(tenants: Tenants, handler: Handler, most_bytes: int) -> Shortcut:
-    """Return a way past Flask to the *handler* of exchanges, for bodies up to *most_bytes*."""
+def shortcut(tenants: Tenants, handler: Handler, most_bytes: int, meters: Meters) -> Shortcut:
+    """Return a way past Flask to the *handler* of exchanges, for bodies up to *most_bytes*; *meters* count them."""
 
     def answered(authorization: str, body: bytes) -> tuple[str, list[tuple[str, str]], bytes] | None:
         if len(body) > most_bytes:
             return None
-        began_s = perf_counter() if log.isEnabledFor(DEBUG) else None
+        began_s, code = perf_counter(), ""
         try:
             tenant, ask = tenants.of(authorization), Exchange.model_validate_json(body)
         except (Unauthorized, ValidationError):
@@ -62,11 +63,13 @@ def shortcut(tenants: Tenants, handler: Handler, most_bytes: int) -> Shortcut:
             answer = cast(Answer, handler(tenant, None, ask))  # never a stream
             said = "200 OK", _JSON, answer.model_dump_json().encode()
         except SidecarError as error:
+            code = error.code.value
             response = problem_response(error.problem())
             said = response.status, response.headers.to_wsgi_list(), response.get_data()
         except Exception:  # noqa: BLE001 -- a fault of ours; the long way meets it again, says so and logs it
             return None
-        if began_s is not None:
+        meters.answered(tenant, EXCHANGE.name, said[0][:3], code, perf_counter() - began_s)
+        if log.isEnabledFor(DEBUG):
             trace_id = ask.open.trace_id if ask.open else ""
             tell_request(EXCHANGE.method, EXCHANGE.path, int(said[0][:3]), began_s, tenant=tenant, trace_id=trace_id)
         return said

@@ -276,7 +276,7 @@ def test_the_manifests_agree_with_the_image_and_with_each_other(name: str) -> No
     assert {each["name"] for each in env} <= {*DEFAULTS}
     refs = [each["valueFrom"]["secretKeyRef"] for each in env]
     assert {ref["name"] for ref in refs} == {objects["Secret"]["metadata"]["name"]}
-    assert {ref["key"] for ref in refs} == {*objects["Secret"]["stringData"]}
+    assert {ref["key"] for ref in refs if not ref.get("optional")} == {*objects["Secret"]["stringData"]}
     assert container["image"] == f"ensemble-sidecar:{version()}"
     (port,) = container["ports"]
     (served,) = objects["Service"]["spec"]["ports"]

@@ -41,8 +41,12 @@ log = logging.getLogger("sidecar.sweep")
 class Sweeper:
     """Sweeps the runs of *tenants* in *store*."""
 
-    def __init__(self, store: Store, tenants: Iterable[str], lease_ms: int) -> None:
+    def __init__(
+        self, store: Store, tenants: Iterable[str], lease_ms: int, swept: Callable[[str, str], None] | None = None
+    ) -> None:
+        """Sweep in *store*; *swept* is told each tenant's round, and whether it was ``done`` or ``failed``."""
         self._store = store
+        self._told = swept or (lambda _tenant, _result: None)
         self._tenants = tuple(tenants)
         self._every_s = min(EVERY_S, lease_ms / 3000)
         self._oldest: dict[str, int] = {}
@@ -62,10 +66,13 @@ class Sweeper:
             try:
                 if self._has_round(tenant):
                     lapsed += self._swept(tenant)
+                    self._told(tenant, "done")
             except StoreUnavailable:
+                self._told(tenant, "failed")
                 continue  # Readiness tells of it; in a Cluster it may be this tenant's node only.
             except Exception:
                 log.exception("A sweep failed; the next one begins anew.", extra={"tenant": tenant})
+                self._told(tenant, "failed")
         if lapsed:
             runs = "1 run has lost its engine" if lapsed == 1 else f"{lapsed} runs have lost their engines"
             log.warning("%s; what was under way there is uncertain.", runs)

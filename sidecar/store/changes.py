@@ -9,7 +9,7 @@ from typing import Any
 from ensemble.rules.snapshot import EVERY, Address, Changes, Snapshot
 from sidecar.store.keys import full_key
 
-__all__ = ["Reading", "commit_arguments", "grouped", "parse_reading", "read_arguments"]
+__all__ = ["Reading", "commit_arguments", "grouped", "is_written", "parse_reading", "read_arguments"]
 
 MOST_FIELDS = 1000
 """Fields read of one hash by one command; Lua can't pass more than some 8,000 values at once."""
@@ -98,9 +98,7 @@ def commit_arguments(tenant: str, reading: Reading, changes: Changes) -> Argumen
     args.append(len(changes.puts))
     for address, text in changes.puts.items():
         before = versions.get(address, "0")
-        # Never a version this document had before, also where it was deleted meanwhile.
-        version = max(reading.now_us, int(before) + 1)
-        args += number(address.key), address.field, before, f"{version}\n{text}"
+        args += number(address.key), address.field, before, f"{_next_version(reading, address)}\n{text}"
     args.append(len(changes.increments))
     for (key, field), delta in changes.increments.items():
         args += number(key), field, delta
@@ -120,3 +118,16 @@ def commit_arguments(tenant: str, reading: Reading, changes: Changes) -> Argumen
     for key, ms in changes.expiries.items():
         args += number(key), ms
     return [full_key(tenant, key) for key in numbers], args
+
+
+def is_written(reading: Reading, changes: Changes, later: Reading) -> bool:
+    """Return whether a commit of *changes* decided on *reading*, whose answer was lost, is what a *later* reading found.
+
+    A document it put tells by its version, as long as nobody has written it since.
+    """
+    return any(later.versions.get(address) == str(_next_version(reading, address)) for address in changes.puts)
+
+
+def _next_version(reading: Reading, address: Address) -> int:
+    """Return the version a document gets: none it had before, also where it was deleted meanwhile."""
+    return max(reading.now_us, int(reading.versions.get(address, "0")) + 1)

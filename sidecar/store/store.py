@@ -10,8 +10,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ensemble.rules.snapshot import Address, Changes, NotRead, Snapshot
 from sidecar.errors import Contended, StoreUnavailable
-from sidecar.store.changes import Reading, commit_arguments, grouped, parse_reading, read_arguments
+from sidecar.store.changes import Reading, commit_arguments, grouped, is_written, parse_reading, read_arguments
 from sidecar.store.connection import Client
+from sidecar.store.listeners import Listener, Listeners
 from sidecar.store.scripts import Script
 
 __all__ = ["Store"]
@@ -27,8 +28,20 @@ _COMMIT = Script("sidecar.store", "commit.lua")
 class Store:
     """The documents, counters and indexes of all tenants."""
 
-    def __init__(self, redis: Client) -> None:
+    def __init__(
+        self, redis: Client, listeners: Iterable[Listener] = (), race_lost: Callable[[str], None] | None = None
+    ) -> None:
+        """Keep everything in *redis*.
+
+        Args:
+            redis: Where.
+            listeners: Hear what decisions came to, once it is written.
+            race_lost: Told a tenant each time a decision could not be written since others were faster.
+
+        """
         self.redis = redis
+        self._listeners = Listeners(listeners)
+        self._race_lost = race_lost or (lambda _tenant: None)
 
     def decide[AnswerT](
         self,
@@ -52,12 +65,13 @@ class Store:
 
         """
         addresses = dict.fromkeys(wanted)
+        in_doubt: list[tuple[Reading, Changes]] = []
         try:
-            return self._decide(tenant, decide, addresses)
+            return self._decide(tenant, decide, addresses, in_doubt)
         except StoreUnavailable as error:
             if not isinstance(error.__cause__, RedisConnectionError):
                 raise
-        return self._decide(tenant, decide, addresses)
+        return self._decide(tenant, decide, addresses, in_doubt)
 
     def look[AnswerT](
         self, tenant: str, look: Callable[[Snapshot], AnswerT], wanted: Iterable[Address] = ()
@@ -67,16 +81,28 @@ class Store:
         return answer
 
     def _decide[AnswerT](
-        self, tenant: str, decide: Callable[[Snapshot], tuple[AnswerT, Changes]], addresses: dict[Address, None]
+        self,
+        tenant: str,
+        decide: Callable[[Snapshot], tuple[AnswerT, Changes]],
+        addresses: dict[Address, None],
+        in_doubt: list[tuple[Reading, Changes]],
     ) -> AnswerT:
+        """Decide until it is written; *in_doubt* gets a commit nobody answered, or tells of the one before."""
         for lost in range(MOST_TRIES):
             if lost:
                 _pause(lost)
             (answer, changes), reading = self._decided(tenant, decide, addresses)
-            if not changes:
+            if in_doubt:
+                earlier, made = in_doubt.pop()
+                if is_written(earlier, made, reading):
+                    self._listeners.tell(tenant, made.news)
+            in_doubt.append((reading, changes))
+            written = not changes or _COMMIT.run(self.redis, *commit_arguments(tenant, reading, changes))
+            in_doubt.clear()
+            if written:
+                self._listeners.tell(tenant, changes.news)
                 return answer
-            if _COMMIT.run(self.redis, *commit_arguments(tenant, reading, changes)):
-                return answer
+            self._race_lost(tenant)
         raise Contended(
             f"Others wrote to the same records {MOST_TRIES} times in a row; nothing was written. Ask again."
         )

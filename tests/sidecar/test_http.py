@@ -195,10 +195,10 @@ def test_about_tells_versions_store_and_durability(ask: Ask) -> None:
 
 
 def test_no_path_is_served_that_the_contract_does_not_name(app: Flask) -> None:
-    """The table is the whole of it, but for what is said about the table."""
+    """The table is the whole of it, but for what is said about the table, and what only Prometheus reads."""
     named = {each.name for each in endpoints.ALL}
 
-    assert {rule.endpoint for rule in app.url_map.iter_rules()} == {*named, "openapi"}
+    assert {rule.endpoint for rule in app.url_map.iter_rules()} == {*named, "openapi", "metrics"}
 
 
 def test_whoever_can_reach_it_may_read_what_can_be_asked(client: FlaskClient) -> None:

@@ -60,6 +60,9 @@ def test_every_variable_is_read_and_an_empty_one_counts_as_not_set() -> None:
         ("ENSEMBLE_TOKENS_FILE", "/nowhere/at/all", "can't be read: No such file"),
         ("ENSEMBLE_TOKENS_FILE", "/", "can't be read: Is a directory"),
         ("ENSEMBLE_TOKENS", "{a}=aaaaaaaaaaaaaaaa", "Entry 1"),
+        ("ENSEMBLE_METRICS_TOKEN", "short", "16-512"),
+        ("ENSEMBLE_METRICS_TOKEN", "sixteen letters, but spaces", "visible ASCII"),
+        ("ENSEMBLE_METRICS_TOKEN", "x" * 513, "16-512"),
         ("ENSEMBLE_DURABILITY", "always", "everysec or strict"),
         ("ENSEMBLE_MAX_BODY_BYTES", "1e6", "from 1024"),
         ("ENSEMBLE_STORE_MEMORY", "512 mb", "512mb or 4gb"),
@@ -80,9 +83,26 @@ def test_no_token_is_ever_shown() -> None:
     """Neither in an error nor in the settings' own text."""
     with pytest.raises(BadSettingError) as caught:
         Settings.from_environment({"ENSEMBLE_TOKENS": "a=hush-hush-hush-hush,b=hush-hush-hush-hush"})
-    good = Settings.from_environment({"ENSEMBLE_TOKENS": "a=hush-hush-hush-hush"})
+    good = Settings.from_environment(
+        {"ENSEMBLE_TOKENS": "a=hush-hush-hush-hush", "ENSEMBLE_METRICS_TOKEN": "hush-hush-metrics"}
+    )
 
+    assert good.metrics_token == "hush-hush-metrics"
     assert "hush" not in str(caught.value) + repr(good)
+
+
+@pytest.mark.parametrize("variable", ["ENSEMBLE_TOKENS", "ENSEMBLE_TOKENS_FILE"])
+def test_the_token_of_the_metrics_is_no_tenant_s(tmp_path: Path, variable: str) -> None:
+    """Wherever theirs come from; it is named by whose it is, not shown."""
+    tokens = "a=aaaaaaaaaaaaaaaa,b=hush-hush-hush-hush"
+    file = tmp_path / "tokens"
+    file.write_text(tokens)
+    given = {"ENSEMBLE_TOKENS": tokens, "ENSEMBLE_TOKENS_FILE": str(file)}[variable]
+    with pytest.raises(BadSettingError, match=r"^ENSEMBLE_METRICS_TOKEN: .*'b'") as caught:
+        Settings.from_environment({variable: given, "ENSEMBLE_METRICS_TOKEN": "hush-hush-hush-hush"})
+
+    assert "hush" not in str(caught.value)
+    assert Settings.from_environment({variable: given, "ENSEMBLE_METRICS_TOKEN": "x" * 16}).metrics_token == "x" * 16
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from ensemble.rules.agents.drafted import DraftedAgents
 from ensemble.rules.agents.health import health
 from ensemble.rules.agents.statistics import calls_of, hashes_at
 from ensemble.rules.breakers.drafted import DraftedBreakers
-from ensemble.rules.records import Breaker
+from ensemble.rules.records import Breaker, Seen
 from ensemble.rules.snapshot import Address, Changes, Draft, Snapshot
 
-__all__ = ["agent_view", "agent_wants", "declare", "forget", "is_known"]
+__all__ = ["agent_name", "agent_view", "agent_wants", "declare", "forget", "is_known"]
 
 
 def agent_wants(identity: str) -> tuple[Address, ...]:
@@ -22,6 +22,12 @@ def agent_wants(identity: str) -> tuple[Address, ...]:
 def is_known(identity: str, snapshot: Snapshot) -> bool:
     """Return whether anything is known of an agent. Raises NotRead."""
     return any(snapshot.text(at) is not None for at in agent_at(identity))
+
+
+def agent_name(identity: str, snapshot: Snapshot) -> str | None:
+    """Return what an agent is called, None where nobody has called it anything. Raises NotRead."""
+    registry = DraftedAgents(Draft(snapshot))
+    return _name(registry.seen(identity), registry.declared(identity))
 
 
 def agent_view(identity: str, snapshot: Snapshot) -> AgentView:
@@ -57,6 +63,10 @@ def forget(identity: str, snapshot: Snapshot) -> tuple[AgentForgotten, Changes]:
     return AgentForgotten(identity=identity, forgotten=known), draft.changes()
 
 
+def _name(seen: Seen | None, declared: AgentDeclared | None) -> str | None:
+    return (declared.name if declared else None) or next(iter(seen.names if seen else ()), None)
+
+
 def _view(draft: Draft, identity: str) -> AgentView:
     drafted = DraftedAgents(draft)
     seen, declared = drafted.seen(identity), drafted.declared(identity)
@@ -67,7 +77,7 @@ def _view(draft: Draft, identity: str) -> AgentView:
     names = () if seen is None else seen.names
     return AgentView(
         identity=identity,
-        name=(declared.name if declared else None) or next(iter(names), identity),
+        name=_name(seen, declared) or identity,
         names=names,
         first_seen_ms=None if seen is None else seen.first_ms,
         last_seen_ms=None if seen is None else seen.fresh_ms,

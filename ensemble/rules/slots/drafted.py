@@ -17,9 +17,10 @@ from ensemble.rules.addresses import SLOTS
 from ensemble.rules.slots.queue import GONE_MS, Standing, Waiter, comes_after, line, stand
 from ensemble.rules.snapshot import EVERY, Address, Changes, Draft, Snapshot
 
-__all__ = ["SLOTS_WANTED", "DraftedSlots", "set_limits", "slots_view"]
+__all__ = ["AGENT", "ALL", "HOST", "SLOTS_WANTED", "DraftedSlots", "set_limits", "slots_view"]
 
 ALL, HOST, AGENT = "all", "host:", "agent:"
+"""What the scopes of slots are called, or begin with."""
 LIMITS, QUEUE = Address(SLOTS, "limits"), Address(SLOTS, "queue")
 SLOTS_WANTED = (Address(SLOTS, EVERY),)
 """What to read before the first decision about slots."""
