@@ -98,6 +98,10 @@ class Run(_Record):
     above: tuple[HexId, ...] = Field(
         default=(), description="The runs inside whose calls it was opened, first one first."
     )
+    inside: str = Field(
+        default="",
+        description="The beginning of the ticket of the call it was opened in, where the last of *above* made it.",
+    )
     recursion: str = Field(
         default="", description="Why its calls would go round in a circle, in words; empty: they do not."
     )
