@@ -6,6 +6,7 @@ from ensemble.contract.exchange import Admission, AdmissionAsk, Decision, Why
 from ensemble.rules import breaker, budget, going, nesting, paying
 from ensemble.rules.budget import Verdict
 from ensemble.rules.guarding import refusal
+from ensemble.rules.happenings import AttemptAdmitted, AttemptTurnedAway
 from ensemble.rules.problems import Conflict
 from ensemble.rules.records import Attempt, Breaker, Defaults, Share
 from ensemble.rules.slots import Standing, Waiter
@@ -26,6 +27,13 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
         Conflict: the ticket is known with another body.
 
     """
+    told = _judged(work, ask, where, defaults)
+    if told.decision in (Decision.WAIT, Decision.REFUSED):
+        work.draft.tell(AttemptTurnedAway(work.run_id, ask, told.decision, told.why))
+    return told
+
+
+def _judged(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> Admission:
     told = _already_decided(work, ask, where)
     if told is not None:
         return told
@@ -138,3 +146,4 @@ def _record(work: Working, attempt: Attempt) -> None:
     work.run = work.run.model_copy(update={"admitted": attempt.number})
     work.enter(attempt.ask.ticket, attempt.ask.step)
     work.put_attempt(attempt)
+    work.draft.tell(AttemptAdmitted(work.run_id, attempt))

@@ -11,6 +11,7 @@ from ensemble.contract.outcomes import Outcome
 from ensemble.rules import breaker as rules
 from ensemble.rules import lease, tripping, window
 from ensemble.rules.addresses import BREAKERS, BREAKERS_HELD, breaker_at, breaker_changes_at, run_at
+from ensemble.rules.happenings import BreakerChanged
 from ensemble.rules.records import Breaker, Run
 from ensemble.rules.snapshot import Address, Draft
 
@@ -73,6 +74,7 @@ class Shelf:
             generation=after.generation,
         )
         self._changes.setdefault(identity, []).append(change)
+        self._draft.tell(BreakerChanged(identity, change))
         return (change,)
 
     def policy(self, identity: str, asked: BreakerPolicy | None, default: BreakerPolicy) -> BreakerPolicy:
