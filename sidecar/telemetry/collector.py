@@ -1,0 +1,96 @@
+"""Posts packed spans to a collector: a few tries, a few seconds, and never a second time what it may have already."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from ensemble.http1.asking import locate, request_head
+from ensemble.http1.connection import Connection, connect
+from ensemble.http1.failures import Failed
+from ensemble.http1.framing import Head
+from ensemble.http1.lines import Deadline
+
+__all__ = ["Collector", "NotTaken"]
+
+TRY_S = 5.0
+"""How long one try may take, connecting included."""
+CONNECT_S = 2.0
+MOST_TRIES = 3
+PAUSE_S = 0.5
+"""Before the second try; doubled before the next."""
+LONGEST_PAUSE_S = 5.0
+"""However long the collector asks us to wait."""
+MOST_ANSWER = 64 * 1024
+AGAIN = frozenset({429, 502, 503, 504})
+"""How a collector says that it has taken nothing and may take it later, by OTLP's word."""
+
+
+_HINTS = dict.fromkeys((401, 403), ": see ENSEMBLE_OTLP_HEADERS") | dict.fromkeys(
+    (404, 405), ": see ENSEMBLE_OTLP_ENDPOINT"
+)
+
+
+class NotTaken(Exception):  # noqa: N818 -- what the collector did, no fault of ours
+    """The collector has not taken a request; the message says why, in a few words that hold nothing it was sent."""
+
+
+class Collector:
+    """One collector. Used by one thread, but for :meth:`hurry`."""
+
+    def __init__(self, endpoint: str, headers: Mapping[str, str]) -> None:
+        """Post to *endpoint*, and send *headers* along."""
+        self._origin, self._path = locate(endpoint)
+        self._fields = {"Content-Type": "application/x-protobuf", **headers}
+        self._in_haste = threading.Event()
+
+    def hurry(self) -> None:
+        """Try once from now on: the process is about to end."""
+        self._in_haste.set()
+
+    def post(self, body: bytes) -> bytes:
+        """Return what it says to a request that it took.
+
+        Raises:
+            NotTaken: it took none of it, or nobody knows.
+
+        """
+        why = ""
+        for tries in range(1, MOST_TRIES + 1):
+            pause_s = PAUSE_S * 2 ** (tries - 1)
+            connection: Connection | None = None
+            try:
+                line = Deadline(time.monotonic() + TRY_S)
+                connection = connect(self._origin, line, CONNECT_S)
+                head, answer = self._ask(connection, body, line)
+            except Failed as failed:
+                why = f"no answer ({failed.why})"
+                # What was sent whole may have been taken, though nobody said so.
+                again = connection is None or not connection.sent
+            else:
+                if head.status < HTTPStatus.MULTIPLE_CHOICES:
+                    return answer
+                why = f"HTTP {head.status}{_HINTS.get(head.status, '')}"
+                again = head.status in AGAIN
+                pause_s = _asked_for(head, pause_s)
+            finally:
+                if connection is not None:
+                    connection.close()
+            if not again or tries == MOST_TRIES or self._in_haste.wait(pause_s):
+                break
+        raise NotTaken(why)
+
+    def _ask(self, connection: Connection, body: bytes, line: Deadline) -> tuple[Head, bytes]:
+        head = connection.ask(request_head("POST", self._origin, self._path, self._fields, len(body)), body, line)
+        answer = bytearray()
+        while len(answer) < MOST_ANSWER and (piece := connection.read()):
+            answer += piece
+        return head, bytes(answer)
+
+
+def _asked_for(head: Head, pause_s: float) -> float:
+    """Return how long to wait before the next try: as the collector says, if it says so in seconds, within reason."""
+    told = head.fields.get("retry-after", "")
+    return min(float(told), LONGEST_PAUSE_S) if told.isascii() and told.isdecimal() else pause_s

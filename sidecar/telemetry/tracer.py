@@ -1,0 +1,153 @@
+"""Tells a collector of every engine's stretch of a run, once it is over, from a thread of its own.
+
+An exchange only leaves a note here. Everything else - reading the record, making spans, sending them - happens beside it, and
+what can't be done in time is lost and counted rather than waited for. Nothing is told twice: whoever tells of a stretch
+has first set a key in the store, which only one can set.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+from ensemble.rules.happenings import EngineLost, Happening, RunClosed, RunOpened
+from ensemble.rules.opening import OPEN_TTL_MS
+from ensemble.rules.records import Run
+from sidecar.errors import StoreDamaged, StoreUnavailable
+from sidecar.store.faults import store_errors
+from sidecar.store.keys import full_key
+from sidecar.store.store import Store
+from sidecar.telemetry.collector import Collector, NotTaken
+from sidecar.telemetry.losses import Losses
+from sidecar.telemetry.otlp import Packer, rejected
+from sidecar.telemetry.reading import read_stretch
+from sidecar.telemetry.spans import spans_of
+
+__all__ = ["MOST_NOTES", "Tracer"]
+
+MOST_NOTES = 1_000
+"""Stretches that wait to be told of, in one process."""
+TRACED = "traced"
+"""What the key of a stretch begins with that has been told of, or is about to be."""
+
+log = logging.getLogger("sidecar.traces")
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """A stretch that is to be told of."""
+
+    tenant: str
+    run_id: str
+    run: Run
+    """As its engine left it."""
+    lost: bool
+    due_s: float
+    """By the monotonic clock."""
+
+
+class Tracer:
+    """Hears what decisions came to, and tells *collector*."""
+
+    def __init__(self, store: Store, collector: Collector, packer: Packer, *, patience_s: float) -> None:
+        """Read from *store*; an engine that is lost is given *patience_s* seconds to come back before that is told."""
+        self._store = store
+        self._collector = collector
+        self._packer = packer
+        self._patience_s = patience_s
+        # Its put never waits and may be called from a signal's handler.
+        self._notes: queue.SimpleQueue[_Note | Literal["hurry", "end"]] = queue.SimpleQueue()
+        self._waiting: deque[_Note] = deque()
+        self._thread = threading.Thread(target=self._work, name="traces", daemon=True)
+        self.losses = Losses()
+
+    def __call__(self, tenant: str, news: tuple[Happening, ...]) -> None:
+        """Take note of engines that have ended. Never waits."""
+        for each in news:
+            match each:
+                case RunClosed(run_id=run_id, run=run):
+                    self._note(_Note(tenant, run_id, run, lost=False, due_s=0.0))
+                case EngineLost(run_id=run_id, run=run):
+                    replaced = any(isinstance(other, RunOpened) for other in news)
+                    due_s = 0.0 if replaced else time.monotonic() + self._patience_s
+                    self._note(_Note(tenant, run_id, run, lost=True, due_s=due_s))
+                case _:
+                    pass
+
+    def start(self) -> None:
+        """Begin to tell. To be called in the process that serves: threads do not survive a fork."""
+        self._thread.start()
+
+    def hurry(self) -> None:
+        """Wait for nothing from now on; may be called from a signal's handler."""
+        self._collector.hurry()
+        self._notes.put("hurry")
+
+    def close(self, within_s: float) -> None:
+        """Tell what there is to tell, for *within_s* seconds at most; the rest is lost."""
+        self.hurry()
+        self._notes.put("end")
+        self._thread.join(within_s)
+
+    def _note(self, note: _Note) -> None:
+        if self._notes.qsize() < MOST_NOTES:
+            self._notes.put(note)
+        else:
+            self.losses.add(1, "runs, for too many wait to be told of")
+
+    def _work(self) -> None:
+        in_haste = False
+        while True:
+            note = self._next()
+            if note == "end":
+                return
+            if note == "hurry":
+                in_haste = True
+            elif note is not None and (in_haste or note.due_s <= time.monotonic()):
+                self._tell(note)
+            elif note is not None and len(self._waiting) < MOST_NOTES:
+                self._waiting.append(note)
+            elif note is not None:
+                self.losses.add(1, "runs, for too many wait to be told of")
+            while self._waiting and (in_haste or self._waiting[0].due_s <= time.monotonic()):
+                self._tell(self._waiting.popleft())
+
+    def _next(self) -> _Note | Literal["hurry", "end"] | None:
+        """Return what comes next, None once the first of those that wait is due."""
+        due_s = self._waiting[0].due_s if self._waiting else None
+        try:
+            return self._notes.get(timeout=None if due_s is None else max(0.0, due_s - time.monotonic()))
+        except queue.Empty:
+            return None
+
+    def _tell(self, note: _Note) -> None:
+        try:
+            self._tell_of(note)
+        except (StoreUnavailable, StoreDamaged):
+            self.losses.add(1, "runs, for the store does not give their record")
+        except Exception:
+            log.exception("A run's trace can't be made.", extra={"tenant": note.tenant, "run_id": note.run_id})
+            self.losses.add(1, "runs, by a fault of the sidecar's")
+
+    def _tell_of(self, note: _Note) -> None:
+        stretch = read_stretch(self._store, note.tenant, note.run_id, note.run, lost=note.lost)
+        if stretch is None or not self._is_first(note):
+            return
+        for body, count in self._packer.packed(spans_of(stretch)):
+            try:
+                refused = rejected(self._collector.post(body))
+            except NotTaken as why:
+                self.losses.add(count, f"spans, which the collector has not taken: {why}")
+            else:
+                if refused:
+                    self.losses.add(refused, "spans, which the collector has refused")
+
+    def _is_first(self, note: _Note) -> bool:
+        key = full_key(note.tenant, f"{TRACED}:{note.run_id}:{note.run.epoch}")
+        with store_errors():
+            return bool(self._store.redis.set(key, "1", nx=True, px=OPEN_TTL_MS))
