@@ -33,7 +33,7 @@ class Nest:
     def __init__(self, draft: Draft, parent: Parent, ticket: str | None) -> None:
         """Read the run; *ticket*: of its attempt, None where that is over. Raises NotRead."""
         work = Working(draft, parent.run_id, Run.model_validate_json(draft.text(run_at(parent.run_id)) or ""))
-        self.run_id, self.run, self.called = parent.run_id, work.run, parent.ticket
+        self.run_id, self.run, self.ticket = parent.run_id, work.run, ticket
         self.trace_id = About.model_validate_json(draft.text(run_at(parent.run_id, ABOUT)) or "").trace_id
         self.lineage = lineage_of(work)
         self.attempt = None if ticket is None else work.attempt(ticket)
@@ -99,7 +99,7 @@ def settle_in(work: Working, opening: OpenRun, nest: Nest | None) -> None:
         name = "" if nest.attempt is None else nest.attempt.ask.agent
         chain = lineage.descended(nest.lineage.chain, name, (*called, caller))
         above, origin = (*nest.run.above, nest.run_id), nest.lineage.origin
-        inside = nest.called
+        inside = nest.ticket or ""
         recursion = _again(chain) or lineage.too_nested(chain)
         _begin_inside(work, nest)
     known = caller is not None or nest is not None

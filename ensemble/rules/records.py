@@ -103,7 +103,7 @@ class Run(_Record):
     )
     inside: str = Field(
         default="",
-        description="The beginning of the ticket of the call it was opened in, where the last of *above* made it.",
+        description="The ticket of the call it was opened in, the last of *above*'s; empty where that was over.",
     )
     recursion: str = Field(
         default="", description="Why its calls would go round in a circle, in words; empty: they do not."

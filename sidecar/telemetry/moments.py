@@ -93,7 +93,7 @@ def _whole(stretch: Stretch) -> Times:
     end_ms = max(run.since_ms, run.lease_until_ms if run.closed_ms is None else run.closed_ms)
     told = (each.settlement for each in stretch.own if each.late)
     lasted_ms = max((news.started_ms + news.took_ms for news in told if news is not None), default=0)
-    return Times(min(run.since_ms, end_ms - min(lasted_ms, LONGEST_MS)), end_ms)
+    return Times(max(0, min(run.since_ms, end_ms - min(lasted_ms, LONGEST_MS))), end_ms)
 
 
 def _with_groups(steps: Iterable[str]) -> set[str]:

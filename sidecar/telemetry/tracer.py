@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from ensemble.rules.happenings import EngineLost, Happening, RunClosed, RunOpened
@@ -25,7 +26,7 @@ from sidecar.store.store import Store
 from sidecar.telemetry.collector import Collector, NotTaken
 from sidecar.telemetry.losses import Losses
 from sidecar.telemetry.otlp import Packer, rejected
-from sidecar.telemetry.reading import read_stretch
+from sidecar.telemetry.reading import find_stretch, stretch_wants
 from sidecar.telemetry.spans import spans_of
 
 __all__ = ["MOST_NOTES", "Tracer"]
@@ -135,7 +136,8 @@ class Tracer:
             self.losses.add(1, "runs, by a fault of the sidecar's")
 
     def _tell_of(self, note: _Note) -> None:
-        stretch = read_stretch(self._store, note.tenant, note.run_id, note.run, lost=note.lost)
+        find = partial(find_stretch, note.tenant, note.run_id, note.run, lost=note.lost)
+        stretch = self._store.look(note.tenant, find, stretch_wants(note.run_id, note.run))
         if stretch is None or not self._is_first(note):
             return
         for body, count in self._packer.packed(spans_of(stretch)):
