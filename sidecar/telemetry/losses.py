@@ -27,7 +27,7 @@ class Losses:
         """How many since the start."""
 
     def add(self, count: int, what: str) -> None:
-        """Count *count* that were lost; *what* says of what and why, such as ``runs: the queue is full``."""
+        """Count *count* that were lost; *what* says of what, and why."""
         with self._lock:
             self.total += count
             self._untold[what] = self._untold.get(what, 0) + count
@@ -36,6 +36,6 @@ class Losses:
                 return
             self._told_s, untold, self._untold = now_s, self._untold, {}
         log.warning(
-            "Traces are lost; the runs themselves are not touched by it: %s.",
-            "; ".join(f"{number} {words}" for words, number in untold.items()),
+            "Traces are lost; the runs themselves are not touched by it. %s.",
+            "; ".join(f"{words} ({number})" for words, number in untold.items()),
         )

@@ -1,28 +1,33 @@
-"""Spans in the form of OpenTelemetry's, packed into requests that any collector takes.
+"""Spans as OTLP spells them, packed into requests that any collector takes.
 
-The only module that loads OpenTelemetry. Nothing of it is set up: no provider, no processor, no resource detector. It is
-told every value, so that none comes from an ``OTEL_…`` variable, which would be meant for somebody else in the container.
+The only module that loads anything of OpenTelemetry's, and that is the messages alone, without its SDK. The SDK is made to
+watch a process from within, and set up by ``OTEL_…`` variables, which in a shared environment are meant for somebody else;
+the redis client would load it as well, once it were installed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
 
-from sidecar.telemetry.spans import Span
+from sidecar.telemetry.spans import Span, Value
 
 __all__ = ["MOST_BYTES", "Packer", "rejected"]
 
 MOST_BYTES = 768 * 1024
 """Of one request: what stands before a collector may let no more than 1 MiB pass."""
 MOST_SPANS = 512
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_SAMPLED = 1
+"""The flag of a trace that is recorded, as every ``traceparent`` of ours says."""
+_NS = 1_000_000
 
 
 class Packer:
@@ -30,16 +35,18 @@ class Packer:
 
     def __init__(self, version: str) -> None:
         """Say which *version* of the sidecar tells them."""
-        self._resource = Resource({"service.name": "ensemble-sidecar", "service.version": version})
-        self._scope = InstrumentationScope("ensemble", version)
+        about = {"service.name": "ensemble-sidecar", "service.version": version}
+        self._resource = Resource(attributes=_pairs(about))
+        self._scope = InstrumentationScope(name="ensemble", version=version)
 
     def packed(self, spans: Sequence[Span]) -> Iterator[tuple[bytes, int]]:
         """Yield the bodies of requests, none too long, and how many spans each holds."""
         for start in range(0, len(spans), MOST_SPANS):
-            yield from self._halved([self._readable(span) for span in spans[start : start + MOST_SPANS]])
+            yield from self._halved([_message(span) for span in spans[start : start + MOST_SPANS]])
 
-    def _halved(self, spans: Sequence[ReadableSpan]) -> Iterator[tuple[bytes, int]]:
-        body = encode_spans(spans).SerializeToString()
+    def _halved(self, spans: Sequence[Message]) -> Iterator[tuple[bytes, int]]:
+        told = ResourceSpans(resource=self._resource, scope_spans=[ScopeSpans(scope=self._scope, spans=spans)])
+        body = ExportTraceServiceRequest(resource_spans=[told]).SerializeToString()
         if len(body) <= MOST_BYTES or len(spans) == 1:
             yield body, len(spans)
             return
@@ -47,30 +54,49 @@ class Packer:
         yield from self._halved(spans[:half])
         yield from self._halved(spans[half:])
 
-    def _readable(self, span: Span) -> ReadableSpan:
-        return ReadableSpan(
-            name=span.name,
-            context=_context(span.trace_id, span.span_id),
-            parent=_context(span.trace_id, span.parent_id) if span.parent_id else None,
-            resource=self._resource,
-            attributes=dict(span.attributes),
-            events=[Event(each.name, dict(each.attributes), each.at_ms * 1_000_000) for each in span.events],
-            links=[Link(_context(*link)) for link in span.links],
-            kind=SpanKind.CLIENT if span.outgoing else SpanKind.INTERNAL,
-            status=Status(StatusCode.ERROR, span.error) if span.error else Status(StatusCode.UNSET),
-            start_time=span.start_ms * 1_000_000,
-            end_time=span.end_ms * 1_000_000,
-            instrumentation_scope=self._scope,
-        )
-
 
 def rejected(body: bytes) -> int:
-    """Return how many spans a collector did not take, by its answer to a request it took; 0 where that can't be read."""
+    """Return how many spans a collector refused, by its answer to a request it took; 0 where that can't be read."""
     try:
         return int(ExportTraceServiceResponse.FromString(body).partial_success.rejected_spans)
     except Exception:  # noqa: BLE001 -- whatever protobuf raises for what is none
         return 0
 
 
-def _context(trace_id: str, span_id: str) -> SpanContext:
-    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=False, trace_flags=_SAMPLED)
+def _message(span: Span) -> Message:
+    return Message(
+        trace_id=bytes.fromhex(span.trace_id),
+        span_id=bytes.fromhex(span.span_id),
+        parent_span_id=bytes.fromhex(span.parent_id),
+        flags=_SAMPLED,
+        name=span.name,
+        kind=Message.SPAN_KIND_CLIENT if span.outgoing else Message.SPAN_KIND_INTERNAL,
+        start_time_unix_nano=span.start_ms * _NS,
+        end_time_unix_nano=span.end_ms * _NS,
+        attributes=_pairs(span.attributes),
+        events=[
+            Message.Event(name=each.name, time_unix_nano=each.at_ms * _NS, attributes=_pairs(each.attributes))
+            for each in span.events
+        ],
+        links=[
+            Message.Link(trace_id=bytes.fromhex(trace_id), span_id=bytes.fromhex(span_id))
+            for trace_id, span_id in span.links
+        ],
+        status=Status(code=Status.STATUS_CODE_ERROR, message=span.error) if span.error else Status(),
+    )
+
+
+def _pairs(attributes: Mapping[str, Value]) -> list[KeyValue]:
+    return [KeyValue(key=str(name), value=_any(value)) for name, value in attributes.items()]
+
+
+def _any(value: Value) -> AnyValue:
+    match value:
+        case bool():  # before int, which it is, too
+            return AnyValue(bool_value=value)
+        case int():
+            return AnyValue(int_value=value)
+        case float():
+            return AnyValue(double_value=value)
+        case _:
+            return AnyValue(string_value=value)

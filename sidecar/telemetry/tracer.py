@@ -36,6 +36,8 @@ MOST_NOTES = 1_000
 TRACED = "traced"
 """What the key of a stretch begins with that has been told of, or is about to be."""
 
+TOO_MANY = "Runs, while too many waited to be told of"
+
 log = logging.getLogger("sidecar.traces")
 
 
@@ -99,7 +101,7 @@ class Tracer:
         if self._notes.qsize() < MOST_NOTES:
             self._notes.put(note)
         else:
-            self.losses.add(1, "runs, for too many wait to be told of")
+            self.losses.add(1, TOO_MANY)
 
     def _work(self) -> None:
         in_haste = False
@@ -114,7 +116,7 @@ class Tracer:
             elif note is not None and len(self._waiting) < MOST_NOTES:
                 self._waiting.append(note)
             elif note is not None:
-                self.losses.add(1, "runs, for too many wait to be told of")
+                self.losses.add(1, TOO_MANY)
             while self._waiting and (in_haste or self._waiting[0].due_s <= time.monotonic()):
                 self._tell(self._waiting.popleft())
 
@@ -130,10 +132,10 @@ class Tracer:
         try:
             self._tell_of(note)
         except (StoreUnavailable, StoreDamaged):
-            self.losses.add(1, "runs, for the store does not give their record")
+            self.losses.add(1, "Runs whose record the store does not give")
         except Exception:
             log.exception("A run's trace can't be made.", extra={"tenant": note.tenant, "run_id": note.run_id})
-            self.losses.add(1, "runs, by a fault of the sidecar's")
+            self.losses.add(1, "Runs, by a fault of the sidecar's")
 
     def _tell_of(self, note: _Note) -> None:
         find = partial(find_stretch, note.tenant, note.run_id, note.run, lost=note.lost)
@@ -144,10 +146,10 @@ class Tracer:
             try:
                 refused = rejected(self._collector.post(body))
             except NotTaken as why:
-                self.losses.add(count, f"spans, which the collector has not taken: {why}")
+                self.losses.add(count, f"Spans that the collector has not taken, {why}")
             else:
                 if refused:
-                    self.losses.add(refused, "spans, which the collector has refused")
+                    self.losses.add(refused, "Spans that the collector has refused")
 
     def _is_first(self, note: _Note) -> bool:
         key = full_key(note.tenant, f"{TRACED}:{note.run_id}:{note.run.epoch}")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sidecar.store.connection import Client
@@ -25,22 +23,11 @@ def start_tracing(
     """Return what tells a collector of runs, at work in this process; None where no *endpoint* is set."""
     if endpoint is None:
         return None
-    with _no_settings_of_others():
-        from sidecar.telemetry.collector import Collector  # noqa: PLC0415 -- the whole of it costs a third of a second
-        from sidecar.telemetry.otlp import Packer  # noqa: PLC0415
-        from sidecar.telemetry.tracer import Tracer  # noqa: PLC0415
+    from sidecar.telemetry.collector import Collector  # noqa: PLC0415 -- loaded by those only who want it
+    from sidecar.telemetry.otlp import Packer  # noqa: PLC0415
+    from sidecar.telemetry.tracer import Tracer  # noqa: PLC0415
 
     patience_s = LEASES * lease_ms / 1000
     tracer = Tracer(Store(redis), Collector(endpoint, headers or {}), Packer(version), patience_s=patience_s)
     tracer.start()
     return tracer
-
-
-@contextmanager
-def _no_settings_of_others() -> Iterator[None]:
-    """Hide ``OTEL_…`` variables while OpenTelemetry is loaded: one of them can make that fail."""
-    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("OTEL_")}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
