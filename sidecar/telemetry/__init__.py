@@ -1,1 +1,1 @@
-"""What can be seen of runs from outside."""
+"""What the sidecar tells of itself to those who watch over it."""
