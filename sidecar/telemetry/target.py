@@ -40,20 +40,20 @@ def read_endpoint(raw: str) -> str:
 def read_headers(raw: str) -> Mapping[str, str]:
     """Return the header fields in ``name=value,name=value``, values as OTLP percent-encodes them. Raises ValueError.
 
-    What it raises names the entry and quotes no value.
+    What it raises tells the number of the entry and nothing that stands in it: a name may be a key that was put wrongly.
     """
     fields: dict[str, str] = {}
     for number, entry in enumerate(raw.split(","), start=1):
-        name, _, coded = (part.strip() for part in entry.partition("="))
-        value = unquote(coded, errors="strict" if "%" in coded else "replace").strip()
-        if not _NAME.fullmatch(name):
+        name, equals, coded = (part.strip() for part in entry.partition("="))
+        value = unquote(coded).strip()
+        if not equals or not _NAME.fullmatch(name):
             raise ValueError(f"Entry {number} is not name=value. Write a comma within a value as %2C.")
         if not _VALUE.fullmatch(value) or len(value) > LONGEST_VALUE:
-            raise ValueError(f"The value of {name!r} must be 1-{LONGEST_VALUE} visible ASCII characters.")
+            raise ValueError(f"The value of entry {number} must be 1-{LONGEST_VALUE} visible ASCII characters.")
         if name.lower() in _OURS:
-            raise ValueError(f"{name!r} is set by the sidecar itself; leave it out.")
+            raise ValueError(f"Entry {number} is a field that the sidecar sets itself; leave it out.")
         if name.lower() in map(str.lower, fields):
-            raise ValueError(f"{name!r} stands twice; leave one of them out.")
+            raise ValueError(f"Entry {number} has the name of one before it; leave one of them out.")
         fields[name] = value
     if len(fields) > MOST_HEADERS:
         raise ValueError(f"There are {len(fields)} entries; at most {MOST_HEADERS} are sent.")

@@ -53,7 +53,10 @@ def hold(stretch: Stretch, spans: tuple[Span, ...]) -> None:
     assert {each.trace_id for each in spans} == {w3c_trace_id(stretch.about.trace_id)}
     assert all(SPAN_ID.fullmatch(each.span_id) for each in spans)
     assert all(each.attributes.get("error.type", "") == each.error for each in spans)
-    assert {name for each in spans for name in each.attributes} <= {str(name) for name in MEANINGS}
+    for each in spans:
+        kind = {"run": "run", "step": "step"}.get(each.name.split(" ", maxsplit=1)[0], "attempt")
+        known = {str(name) for name, (where, _) in MEANINGS.items() if where == "all" or kind in where.split(", ")}
+        assert each.attributes.keys() <= known
     attempts = [each for each in spans if each.name.startswith("invoke_agent ")]
     own = {each.ask.ticket: each for each in stretch.attempts if each.epoch == stretch.run.epoch}
     assert {each.span_id for each in attempts} == {attempt_span(ticket) for ticket in own}

@@ -13,10 +13,12 @@ import pytest
 from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.runs import RunParams
 from ensemble.contract.tracing import attempt_span, run_span
+from ensemble.rules.opening import OPEN_TTL_MS
 from ensemble.rules.records import Defaults
 from sidecar.runs.service import Runs
 from sidecar.runs.sweep import Sweeper
 from sidecar.store.connection import Client
+from sidecar.store.keys import full_key, kind_of
 from sidecar.store.store import Store
 from sidecar.telemetry import collector as sending
 from sidecar.telemetry import tracer as tracing
@@ -371,3 +373,15 @@ def test_closing_waits_no_longer_than_it_is_told(ledger: Ledger, traces: Collect
     ledger.tracer.close(0.2)
 
     assert time.monotonic() - began < 1.0
+
+
+def test_the_key_that_says_who_tells_is_kept_as_long_as_an_open_run(
+    ledger: Ledger, traces: Collector, redis: Any
+) -> None:
+    """And is of the type its name says."""
+    run = ledger.engine().run("one")
+    traces.wait(lambda _: traces.of(run))
+
+    key = full_key(ledger.tenant, f"traced:{run}:1")
+    assert redis.type(key) == kind_of(key)
+    assert 0 < redis.pttl(key) <= OPEN_TTL_MS
