@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -23,6 +22,8 @@ PAUSE_S = 0.5
 """Before the second try; doubled before the next."""
 LONGEST_PAUSE_S = 5.0
 """However long the collector asks us to wait."""
+LOOK_S = 0.05
+"""How often it is looked meanwhile whether there is still time to wait."""
 MOST_ANSWER = 64 * 1024
 AGAIN = frozenset({429, 502, 503, 504})
 """How a collector says that it has taken nothing and may take it later, by OTLP's word."""
@@ -44,11 +45,11 @@ class Collector:
         """Post to *endpoint*, and send *headers* along."""
         self._origin, self._path = locate(endpoint)
         self._fields = {"Content-Type": "application/x-protobuf", **headers}
-        self._in_haste = threading.Event()
+        self._in_haste = False
 
     def hurry(self) -> None:
-        """Try once from now on: the process is about to end."""
-        self._in_haste.set()
+        """Try once from now on: the process is about to end. Takes no lock, for a signal's handler may call it."""
+        self._in_haste = True
 
     def post(self, body: bytes) -> bytes:
         """Return what it says to a request that it took.
@@ -78,9 +79,16 @@ class Collector:
             finally:
                 if connection is not None:
                     connection.close()
-            if not again or tries == MOST_TRIES or self._in_haste.wait(pause_s):
+            if not again or tries == MOST_TRIES or not self._paused(pause_s):
                 break
         raise NotTaken(why)
+
+    def _paused(self, seconds: float) -> bool:
+        """Wait so long, and return whether there is time for another try."""
+        until = time.monotonic() + seconds
+        while not self._in_haste and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_S))  # an event would have a lock
+        return not self._in_haste
 
     def _ask(self, connection: Connection, body: bytes, line: Deadline) -> tuple[Head, bytes]:
         head = connection.ask(request_head("POST", self._origin, self._path, self._fields, len(body)), body, line)

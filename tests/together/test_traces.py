@@ -8,8 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from ensemble.contract.tracing import w3c_trace_id
+from tests.faults.processes import until
 from tests.standin.apps import App, key_of
 from tests.standin.collector import Collector, Seen, collector
+from tests.standin.daemon import PluginProcess
+from tests.standin.parameters import variable
+from tests.standin.service_api import ROOT
 from tests.standin.world import World, world
 from tests.together.nesting import Flow, studio
 from tests.together.test_lineage import team as flow_team
@@ -27,7 +31,7 @@ def traces() -> Iterator[Collector]:
 @pytest.fixture(scope="module")
 def traced(traces: Collector) -> Iterator[World]:
     """A world whose sidecar tells that collector."""
-    apps = (App(name="market"), App(name="rivals"), App(name="writer"))
+    apps = (App(name="market"), App(name="rivals"), App(name="writer"), App(name="slow", latency_s=4))
     env = {
         "ENSEMBLE_OTLP_ENDPOINT": traces.url,
         "ENSEMBLE_OTLP_HEADERS": "X-Key=a%2Cb",
@@ -108,3 +112,36 @@ def test_a_nested_run_hangs_below_the_call_it_was_opened_in(traced: World, trace
     inner = next(each for each in spans if each.attributes.get("ensemble.run.depth") == 2)
     assert root.attributes["ensemble.run.depth"] == 1
     assert by_id[inner.parent_id].name == "invoke_agent scribe"
+
+
+def test_a_plugin_that_is_killed_leaves_its_half_of_the_run(traced: World, traces: Collector) -> None:
+    """What it had done and what was under way; whoever repeats the call tells of the rest."""
+    saved = traced.credentials()
+    plan = {"steps": [{"id": "market", "agent": "market"}, {"id": "slow", "agent": "slow", "depends_on": ["market"]}]}
+    given = {"task": "bees", "plan": variable(plan), "run_key": "kept"}
+    with PluginProcess(ROOT) as victim:
+        victim.invoke("orchestrator", given, saved)
+        until(lambda: bool(traced.dify.log().of("slow")), "the slow agent to be called")
+        victim.kill()
+
+    lost = traces.wait(lambda seen: [each for each in seen if each.error == "engine_lost"])
+    again = traced.plugin.invoke("orchestrator", given, saved).result()
+
+    root = next(each for each in lost if each.error == "engine_lost")
+    run_id = str(root.attributes["ensemble.run.id"])
+    spans = traces.wait(lambda _: sum(each.name.startswith("run") for each in traces.of(run_id)) == 2)
+    ours = [each for each in spans if each.attributes["ensemble.run.id"] == run_id]
+    first = [each for each in ours if each in lost]
+    assert whole(first) == root
+    assert {each.attributes["gen_ai.agent.name"]: each.error for each in first if each.kind == 3} == {
+        "market": "",
+        "slow": "uncertain",
+    }
+    second = whole([each for each in ours if each not in lost])
+    assert second.links == ((root.trace_id, root.span_id),)
+    assert (again.variables["run_id"], second.attributes["ensemble.run.steps_kept"]) == (run_id, 1)
+    assert len({each.span_id for each in ours}) == len(ours)
+    calls = {call.headers["traceparent"].split("-")[2] for call in traced.dify.log().of("slow")}
+    assert calls == {
+        each.span_id for each in ours if each.attributes.get("gen_ai.agent.name") == "slow" and each.kind == 3
+    }

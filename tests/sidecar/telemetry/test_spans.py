@@ -12,7 +12,10 @@ from ensemble.contract.exchange import LEASE_MS, Remote
 from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
 from ensemble.contract.results import ErrorInfo, Usage
 from ensemble.contract.tracing import attempt_span, run_span, w3c_trace_id
+from ensemble.rules.addresses import run_hash
 from ensemble.rules.ending import cancel, ending_wants
+from ensemble.rules.happenings import RunClosed
+from ensemble.rules.records import About
 from tests.ensemble.rules.asks import admission, closing, first, hex_id, later, settlement
 from tests.ensemble.rules.family import opened
 from tests.ensemble.rules.store import StrictStore
@@ -276,3 +279,19 @@ def test_a_nested_run_hangs_below_the_call_it_was_opened_in(store: StrictStore) 
 
     assert run.parent_id == attempt_span(hex_id(1))
     assert (run.attributes["ensemble.run.parent_id"], run.attributes["ensemble.run.depth"]) == (outer.run_id, 2)
+
+
+def test_a_call_of_another_trace_is_a_link_and_no_parent(store: StrictStore) -> None:
+    """A run stays in the trace it was opened in first, whoever's call it is opened in again."""
+    outer = opened(store, 1, "app:a")
+    outer.call(1, "app:b")
+    opened(store, 2, "app:b", parent=outer.parent(1)).close()
+    end = store.news[-1]
+    assert isinstance(end, RunClosed)
+    about = About(run_key="k", fingerprint="0" * 64, trace_id="another", task="", pattern="parallel")
+    store.hashes[run_hash(outer.run_id)]["about"] = about.model_dump_json()
+
+    (run,) = last_spans(store)
+
+    assert run.parent_id == ""
+    assert run.links == ((w3c_trace_id("another"), attempt_span(hex_id(1))),)
