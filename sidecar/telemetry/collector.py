@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from ensemble.http1.asking import locate, request_head
@@ -38,6 +39,17 @@ class NotTaken(Exception):  # noqa: N818 -- what the collector did, no fault of 
     """The collector has not taken a request; the message says why, in a few words that hold nothing it was sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class _No:
+    """How one try failed."""
+
+    why: str
+    again: bool
+    """Whether it may be tried again."""
+    after_s: float | None = None
+    """When, if the collector said so."""
+
+
 class Collector:
     """One collector. Used by one thread, but for :meth:`hurry`."""
 
@@ -58,30 +70,32 @@ class Collector:
             NotTaken: it took none of it, or nobody knows.
 
         """
-        why = ""
-        for tries in range(1, MOST_TRIES + 1):
-            pause_s = PAUSE_S * 2 ** (tries - 1)
-            connection: Connection | None = None
-            try:
-                line = Deadline(time.monotonic() + TRY_S)
-                connection = connect(self._origin, line, CONNECT_S)
-                head, answer = self._ask(connection, body, line)
-            except Failed as failed:
-                why = f"no answer ({failed.why})"
-                # What was sent whole may have been taken, though nobody said so.
-                again = connection is None or not connection.sent
-            else:
-                if head.status < HTTPStatus.MULTIPLE_CHOICES:
-                    return answer
-                why = f"HTTP {head.status}{_HINTS.get(head.status, '')}"
-                again = head.status in AGAIN
-                pause_s = _asked_for(head, pause_s)
-            finally:
-                if connection is not None:
-                    connection.close()
-            if not again or tries == MOST_TRIES or not self._paused(pause_s):
-                break
-        raise NotTaken(why)
+        pause_s = PAUSE_S
+        for left in reversed(range(MOST_TRIES)):
+            said = self._try(body)
+            if isinstance(said, bytes):
+                return said
+            if not (left and said.again and self._paused(pause_s if said.after_s is None else said.after_s)):
+                raise NotTaken(said.why)
+            pause_s *= 2
+        raise AssertionError("the last try returns or raises")
+
+    def _try(self, body: bytes) -> bytes | _No:
+        connection: Connection | None = None
+        try:
+            line = Deadline(time.monotonic() + TRY_S)
+            connection = connect(self._origin, line, CONNECT_S)
+            head, answer = self._ask(connection, body, line)
+        except Failed as failed:
+            # What was sent whole may have been taken, though nobody said so.
+            return _No(f"no answer ({failed.why})", again=connection is None or not connection.sent)
+        finally:
+            if connection is not None:
+                connection.close()
+        if head.status < HTTPStatus.MULTIPLE_CHOICES:
+            return answer
+        hint = _HINTS.get(head.status, "")
+        return _No(f"HTTP {head.status}{hint}", again=head.status in AGAIN, after_s=_asked_for(head))
 
     def _paused(self, seconds: float) -> bool:
         """Wait so long, and return whether there is time for another try."""
@@ -98,7 +112,7 @@ class Collector:
         return head, bytes(answer)
 
 
-def _asked_for(head: Head, pause_s: float) -> float:
-    """Return how long to wait before the next try: as the collector says, if it says so in seconds, within reason."""
+def _asked_for(head: Head) -> float | None:
+    """Return how long the collector wants us to wait, within reason, if it says so in seconds."""
     told = head.fields.get("retry-after", "")
-    return min(float(told), LONGEST_PAUSE_S) if told.isascii() and told.isdecimal() else pause_s
+    return min(float(told), LONGEST_PAUSE_S) if told.isascii() and told.isdecimal() else None

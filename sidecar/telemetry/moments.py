@@ -53,28 +53,35 @@ class Moments:
         return self._within(attempt.admitted_ms, min(settled_ms, attempt.admitted_ms + news.took_ms))
 
     def _steps(self) -> dict[str, Times]:
-        """Return the times of every step: its attempts' and its parts', else its own word, else what it waited for."""
+        """Return the times of every step that has a span."""
         found: dict[str, Times] = {}
         for each in self._stretch.own:
             _add(found, each.ask.step, self.attempts[each.ask.ticket])
         steps = _with_groups([*found, *self._stretch.own_results])
-        for step in sorted(steps, key=len, reverse=True):
+        self._add_groups(found, steps)
+        self._add_idle(found, steps)
+        return dict(sorted(found.items(), key=lambda each: (len(each[0]), each[1])))
+
+    def _add_groups(self, found: dict[str, Times], steps: Iterable[str]) -> None:
+        """Let groups last as long as their parts, and what nobody was called for as long as it says itself."""
+        for step in sorted(steps, key=len, reverse=True):  # parts have longer ids
             result = self._stretch.own_results.get(step)
             if step not in found and result is not None and result.started_ms is not None:
                 start_ms = self.run.start_ms + result.started_ms
                 found[step] = self._within(start_ms, start_ms + result.took_ms)
-            if step in found and group_of(step) is not None:
-                _add(found, group_of(step) or "", found[step])
+            group = group_of(step)
+            if step in found and group is not None:
+                _add(found, group, found[step])
+
+    def _add_idle(self, found: dict[str, Times], steps: set[str]) -> None:
+        """Put what never began where its turn was: behind what it depends on, or behind its group's other parts."""
         needs = {each.id: each.depends_on for each in self._stretch.steps}
-        rank = {each.id: number for number, each in enumerate(self._stretch.steps)}
-        for step in sorted(
-            steps - found.keys(), key=lambda each: (len(each) if each not in rank else 0, rank.get(each, 0))
-        ):
+        idle = steps - found.keys()
+        for step in [*(step for step in needs if step in idle), *sorted(idle - needs.keys(), key=len)]:
             group = group_of(step)
             before = needs.get(step, ()) if group is None else (group,)
             at_ms = max((found[each].end_ms for each in before if each in found), default=self.run.start_ms)
             found[step] = Times(at_ms, at_ms)
-        return dict(sorted(found.items(), key=lambda each: (len(each[0]), each[1])))
 
     def _within(self, start_ms: int, end_ms: int) -> Times:
         start_ms = min(max(start_ms, self.run.start_ms), self.run.end_ms)
