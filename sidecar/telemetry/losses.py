@@ -26,7 +26,7 @@ class Losses:
         self.total = 0
         """How many since the start."""
 
-    def add(self, count: int, what: str) -> None:
+    def add(self, count: int, what: str, *, with_traceback: bool = False) -> None:
         """Count *count* that were lost; *what* says of what, and why."""
         with self._lock:
             self.total += count
@@ -38,4 +38,5 @@ class Losses:
         log.warning(
             "Traces are lost; the runs themselves are not touched by it. %s.",
             "; ".join(f"{words} ({number})" for words, number in untold.items()),
+            exc_info=with_traceback,
         )

@@ -7,7 +7,6 @@ has first set a key in the store, which only one can set.
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -37,8 +36,7 @@ TRACED = "traced"
 """What the key of a stretch begins with that has been told of, or is about to be."""
 
 TOO_MANY = "Runs, while too many waited to be told of"
-
-log = logging.getLogger("sidecar.traces")
+"""How the log tells of what found no place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +64,7 @@ class Tracer:
         # Its put never waits and may be called from a signal's handler.
         self._notes: queue.SimpleQueue[_Note | Literal["hurry", "end"]] = queue.SimpleQueue()
         self._waiting: deque[_Note] = deque()
+        self._in_haste = False
         self._thread = threading.Thread(target=self._work, name="traces", daemon=True)
         self.losses = Losses()
 
@@ -104,21 +103,24 @@ class Tracer:
             self.losses.add(1, TOO_MANY)
 
     def _work(self) -> None:
-        in_haste = False
-        while True:
-            note = self._next()
-            if note == "end":
-                return
-            if note == "hurry":
-                in_haste = True
-            elif note is not None and (in_haste or note.due_s <= time.monotonic()):
-                self._tell(note)
-            elif note is not None and len(self._waiting) < MOST_NOTES:
-                self._waiting.append(note)
-            elif note is not None:
-                self.losses.add(1, TOO_MANY)
-            while self._waiting and (in_haste or self._waiting[0].due_s <= time.monotonic()):
+        while (said := self._next()) != "end":
+            if said == "hurry":
+                self._in_haste = True
+            elif said is not None:
+                self._take(said)
+            while self._waiting and self._is_due(self._waiting[0]):
                 self._tell(self._waiting.popleft())
+
+    def _take(self, note: _Note) -> None:
+        if self._is_due(note):
+            self._tell(note)
+        elif len(self._waiting) < MOST_NOTES:
+            self._waiting.append(note)
+        else:
+            self.losses.add(1, TOO_MANY)
+
+    def _is_due(self, note: _Note) -> bool:
+        return self._in_haste or note.due_s <= time.monotonic()
 
     def _next(self) -> _Note | Literal["hurry", "end"] | None:
         """Return what comes next, None once the first of those that wait is due."""
@@ -133,9 +135,8 @@ class Tracer:
             self._tell_of(note)
         except (StoreUnavailable, StoreDamaged):
             self.losses.add(1, "Runs whose record the store does not give")
-        except Exception:
-            log.exception("A run's trace can't be made.", extra={"tenant": note.tenant, "run_id": note.run_id})
-            self.losses.add(1, "Runs, by a fault of the sidecar's")
+        except Exception:  # noqa: BLE001 -- the log has it; the next run must be told of all the same
+            self.losses.add(1, "Runs, by a fault of the sidecar's", with_traceback=True)
 
     def _tell_of(self, note: _Note) -> None:
         find = partial(find_stretch, note.tenant, note.run_id, note.run, lost=note.lost)

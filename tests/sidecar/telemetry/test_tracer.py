@@ -359,7 +359,8 @@ def test_a_record_that_nobody_understands_does_not_stop_the_thread(
     ledger.tracer.close(5.0)
 
     assert ledger.tracer.losses.total == 1
-    assert any("can't be made" in line for line in lines(caplog))
+    assert "by a fault of the sidecar's (1)" in wait_for(caplog)
+    assert caplog.records[-1].exc_info
     assert traces.of(engine.run_id) == []
 
 
