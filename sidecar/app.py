@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from flask import Flask
 
@@ -25,14 +25,17 @@ from sidecar.shortcut import SHORTCUT, shortcut
 from sidecar.slots.service import Slots
 from sidecar.state.service import State
 from sidecar.store.connection import Client
+from sidecar.store.listeners import Listener
 from sidecar.store.store import Store
 from sidecar.waiting import Waiting
 
 __all__ = ["create_app"]
 
 
-def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str]) -> Flask:
-    """Return the app on *redis*, open to the tenant of each of *tokens*."""
+def create_app(
+    settings: Settings, redis: Client, tokens: Mapping[str, str], listeners: Iterable[Listener] = ()
+) -> Flask:
+    """Return the app on *redis*, open to the tenant of each of *tokens*; *listeners* hear what has happened."""
     app = Flask("sidecar", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     # A key of shared state may hold any slashes; a path is taken as it is sent.
@@ -40,7 +43,7 @@ def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str]) -> 
     app.url_map.strict_slashes = True
     app.url_map.redirect_defaults = False
 
-    handlers = _handlers(settings, redis)
+    handlers = _handlers(settings, redis, listeners)
     for endpoint in endpoints.ALL:
         serve(app, endpoint, handlers[endpoint.name])
     document = serve_document(app)
@@ -52,9 +55,9 @@ def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str]) -> 
     return app
 
 
-def _handlers(settings: Settings, redis: Client) -> dict[str, Handler]:
+def _handlers(settings: Settings, redis: Client, listeners: Iterable[Listener]) -> dict[str, Handler]:
     """Return what answers each endpoint, by the endpoint's name."""
-    store = Store(redis)
+    store = Store(redis, listeners)
     self_view = SelfView(redis, embedded=settings.redis_url is None)
     defaults = Defaults(lease_ms=settings.lease_ms)
     runs, breakers, state = Runs(store, defaults), Breakers(store, defaults), State(redis)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
@@ -11,6 +13,7 @@ from gunicorn.arbiter import Arbiter
 
 from sidecar.app import create_app
 from sidecar.embedded import EmbeddedStore
+from sidecar.health import product_version
 from sidecar.keeper import Keeper
 from sidecar.logs import GunicornLogger
 from sidecar.runs.sweep import Sweeper
@@ -18,6 +21,10 @@ from sidecar.settings import Settings
 from sidecar.shortcut import ShortcutWorker
 from sidecar.store.connection import connect
 from sidecar.store.store import Store
+from sidecar.telemetry.tracing import start_tracing
+
+if TYPE_CHECKING:
+    from sidecar.telemetry.tracer import Tracer
 
 __all__ = ["Server"]
 
@@ -51,6 +58,7 @@ class Server(BaseApplication):
         self._embedded = embedded
         self._on_ready = on_ready
         self._in_worker = in_worker
+        self._tracer: Tracer | None = None
         super().__init__()  # type: ignore[no-untyped-call] # gunicorn is not annotated
 
     def load_config(self) -> None:
@@ -67,6 +75,8 @@ class Server(BaseApplication):
             "logger_class": GunicornLogger,
             "when_ready": lambda _arbiter: self._on_ready(),
             "post_fork": lambda _arbiter, _worker: self._in_worker(),
+            "post_worker_init": self._heed_the_end,
+            "worker_exit": lambda _arbiter, _worker: self._tell_the_rest(),
         }
         assert self.cfg is not None  # noqa: S101 -- made by gunicorn just before it calls this
         for name, value in options.items():
@@ -74,9 +84,34 @@ class Server(BaseApplication):
 
     def load(self) -> Flask:
         """Return the app, with the sweep beside it; called in each worker, so each has connections of its own."""
-        redis = connect(self._store_url)
-        Sweeper(Store(redis), dict.fromkeys(self._tokens.values()), self._settings.lease_ms).start()
-        return create_app(self._settings, redis, self._tokens)
+        redis, settings = connect(self._store_url), self._settings
+        self._tracer = start_tracing(
+            settings.otlp_endpoint,
+            settings.otlp_headers,
+            redis,
+            version=product_version(),
+            lease_ms=settings.lease_ms,
+        )
+        listeners = () if self._tracer is None else (self._tracer,)
+        Sweeper(Store(redis, listeners), dict.fromkeys(self._tokens.values()), settings.lease_ms).start()
+        return create_app(settings, redis, self._tokens, listeners)
+
+    def _heed_the_end(self, worker: ShortcutWorker) -> None:
+        """Let the tracer know of SIGTERM at once: while clients keep connections open, gunicorn's hook may come too late."""
+        tracer = self._tracer
+        if tracer is None:
+            return
+
+        def leave(number: int, frame: FrameType | None) -> None:
+            tracer.hurry()
+            worker.handle_exit(number, frame)  # type: ignore[no-untyped-call] # gunicorn is not annotated
+
+        signal.signal(signal.SIGTERM, leave)
+        signal.siginterrupt(signal.SIGTERM, False)
+
+    def _tell_the_rest(self) -> None:
+        if self._tracer is not None:
+            self._tracer.close(GRACE_S)
 
     def run(self) -> None:
         """Serve until told to stop; leaves by SystemExit, in the launcher and in every worker."""

@@ -74,7 +74,7 @@ def begin(owner: str, now_ms: int, lease_ms: int) -> Run:
 
 def renew(before: Run, now_ms: int, lease_ms: int) -> Run:
     """Return the run with its owner's lease renewed."""
-    return before.model_copy(update={"lease_until_ms": now_ms + lease_ms})
+    return before.model_copy(update={"lease_until_ms": now_ms + lease_ms, "lapsed": False})
 
 
 def hand_over(before: Run, owner: str, now_ms: int, lease_ms: int) -> Run:
@@ -88,6 +88,7 @@ def hand_over(before: Run, owner: str, now_ms: int, lease_ms: int) -> Run:
             "epoch": before.epoch + 1,
             "former": (*before.former, before.owner)[-FORMER_KEPT:],
             "lease_until_ms": now_ms + lease_ms,
+            "lapsed": False,
             "cancelled": before.cancelled and before.status is RunStatus.RUNNING,
             "status": RunStatus.RUNNING,
             "since_ms": now_ms,

@@ -93,10 +93,17 @@ class Run(_Record):
     max_parallel: int = 4
     on_lost: OnLost = OnLost.CHARGE
     cancelled: bool = Field(default=False, description="Somebody asked for its end.")
+    lapsed: bool = Field(
+        default=False, description="Its lease ended and that was noticed; no engine was heard of since."
+    )
     open: dict[HexId, str] = Field(default_factory=dict, description="Tickets under way and the step of each.")
     admitted: int = Field(default=0, description="How many attempts were admitted so far, over all epochs.")
     above: tuple[HexId, ...] = Field(
         default=(), description="The runs inside whose calls it was opened, first one first."
+    )
+    inside: str = Field(
+        default="",
+        description="The ticket of the call it was opened in, the last of *above*'s; empty where that was over.",
     )
     recursion: str = Field(
         default="", description="Why its calls would go round in a circle, in words; empty: they do not."

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from ensemble.rules.happenings import Happening
 
 __all__ = ["AT_ONCE", "EVERY", "Address", "Changes", "Draft", "Guard", "NotRead", "Snapshot"]
 
@@ -116,6 +119,8 @@ class Changes:
     """How many milliseconds a key lives from now; 0: for good; :data:`AT_ONCE`: not at all."""
     checks: tuple[Address, ...] = ()
     """Documents not written whose version as read is checked all the same."""
+    news: tuple[Happening, ...] = ()
+    """What will have happened once all of it is written; nothing that is written itself."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
@@ -135,6 +140,7 @@ class Draft:
         self._index: dict[Address, int | None] = {}
         self._expiries: dict[str, int] = {}
         self._checks: dict[Address, None] = {}
+        self._news: list[Happening] = []
 
     def text(self, address: Address) -> str | None:
         """Return the document at *address* as it will stand. Raises NotRead."""
@@ -184,6 +190,10 @@ class Draft:
         self.snapshot.text(address)
         self._checks[address] = None
 
+    def tell(self, news: Happening) -> None:
+        """Let those who listen hear of *news* once everything is written."""
+        self._news.append(news)
+
     def changes(self) -> Changes:
         """Return everything written, as one set of changes."""
         increments = {address: delta for address, delta in self._increments.items() if delta}
@@ -198,4 +208,5 @@ class Draft:
             index=self._index,
             expiries=self._expiries,
             checks=tuple(address for address in self._checks if address not in self._written),
+            news=tuple(self._news),
         )

@@ -28,6 +28,7 @@ __all__ = [
     "run_and_about",
     "run_line",
     "run_view",
+    "usage_of",
 ]
 
 _NUMBERS = re.compile(r"([0-9]+)")
@@ -110,6 +111,15 @@ def outcome_of(attempt: Attempt) -> Outcome | None:
     return None if attempt.booking is None else Outcome.UNCERTAIN
 
 
+def usage_of(attempt: Attempt) -> Usage:
+    """Return what an attempt used, as it told; tokens as they were booked where it did not."""
+    usage = Usage() if attempt.settlement is None else attempt.settlement.usage
+    booking = attempt.booking
+    if booking is not None and booking.estimated:
+        return usage.model_copy(update={"tokens": booking.spent.tokens, "estimated": True})
+    return usage
+
+
 def breaker_view(identity: str, text: str, now_ms: int, changes: str | None = None) -> BreakerView:
     """Return one breaker from its document, and from that of its changes of state where they are told."""
     breaker = Breaker.model_validate_json(text)
@@ -131,10 +141,7 @@ def breaker_view(identity: str, text: str, now_ms: int, changes: str | None = No
 
 
 def _attempt_view(attempt: Attempt) -> AttemptView:
-    ask, news, booking = attempt.ask, attempt.settlement, attempt.booking
-    usage = Usage() if news is None else news.usage
-    if booking is not None and booking.estimated:
-        usage = usage.model_copy(update={"tokens": booking.spent.tokens, "estimated": True})
+    ask, news = attempt.ask, attempt.settlement
     return AttemptView(
         ticket=ask.ticket,
         step=ask.step,
@@ -146,7 +153,7 @@ def _attempt_view(attempt: Attempt) -> AttemptView:
         admitted_ms=attempt.admitted_ms,
         settled_ms=attempt.settled_ms,
         outcome=outcome_of(attempt),
-        usage=usage,
+        usage=usage_of(attempt),
         took_ms=None if news is None else news.took_ms,
         error=None if news is None else news.error,
         remote=attempt.remote if news is None or news.remote is None else news.remote,

@@ -12,6 +12,7 @@ from ensemble.rules.snapshot import Address, Changes, NotRead, Snapshot
 from sidecar.errors import Contended, StoreUnavailable
 from sidecar.store.changes import Reading, commit_arguments, grouped, parse_reading, read_arguments
 from sidecar.store.connection import Client
+from sidecar.store.listeners import Listener, Listeners
 from sidecar.store.scripts import Script
 
 __all__ = ["Store"]
@@ -27,8 +28,10 @@ _COMMIT = Script("sidecar.store", "commit.lua")
 class Store:
     """The documents, counters and indexes of all tenants."""
 
-    def __init__(self, redis: Client) -> None:
+    def __init__(self, redis: Client, listeners: Iterable[Listener] = ()) -> None:
+        """Keep everything in *redis*; *listeners* hear what decisions came to, once it is written."""
         self.redis = redis
+        self._listeners = Listeners(listeners)
 
     def decide[AnswerT](
         self,
@@ -73,9 +76,8 @@ class Store:
             if lost:
                 _pause(lost)
             (answer, changes), reading = self._decided(tenant, decide, addresses)
-            if not changes:
-                return answer
-            if _COMMIT.run(self.redis, *commit_arguments(tenant, reading, changes)):
+            if not changes or _COMMIT.run(self.redis, *commit_arguments(tenant, reading, changes)):
+                self._listeners.tell(tenant, changes.news)
                 return answer
         raise Contended(
             f"Others wrote to the same records {MOST_TRIES} times in a row; nothing was written. Ask again."

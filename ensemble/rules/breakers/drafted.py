@@ -12,6 +12,7 @@ from ensemble.rules import lease
 from ensemble.rules.addresses import BREAKERS, BREAKERS_HELD, breaker_at, breaker_changes_at, run_at
 from ensemble.rules.breakers import breaker as rules
 from ensemble.rules.breakers import tripping, window
+from ensemble.rules.happenings import BreakerChanged
 from ensemble.rules.records import Breaker, Run
 from ensemble.rules.snapshot import Address, Draft
 
@@ -74,6 +75,7 @@ class DraftedBreakers:
             generation=after.generation,
         )
         self._changes.setdefault(identity, []).append(change)
+        self._draft.tell(BreakerChanged(identity, change))
         return (change,)
 
     def policy(self, identity: str, asked: BreakerPolicy | None, default: BreakerPolicy) -> BreakerPolicy:

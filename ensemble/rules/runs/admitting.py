@@ -7,6 +7,7 @@ from ensemble.rules.breakers import breaker
 from ensemble.rules.breakers.guarding import refusal
 from ensemble.rules.budgets import budget
 from ensemble.rules.budgets.budget import Verdict
+from ensemble.rules.happenings import AttemptAdmitted, AttemptTurnedAway
 from ensemble.rules.problems import Conflict
 from ensemble.rules.records import Attempt, Breaker, Defaults, Share
 from ensemble.rules.runs import nesting, paying
@@ -29,6 +30,13 @@ def admit(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> A
         Conflict: the ticket is known with another body.
 
     """
+    told = _judged(work, ask, where, defaults)
+    if told.decision in (Decision.WAIT, Decision.REFUSED):
+        work.draft.tell(AttemptTurnedAway(work.run_id, ask, told.decision, told.why))
+    return told
+
+
+def _judged(work: Working, ask: AdmissionAsk, where: str, defaults: Defaults) -> Admission:
     told = _already_decided(work, ask, where)
     if told is not None:
         return told
@@ -141,3 +149,4 @@ def _record(work: Working, attempt: Attempt) -> None:
     work.run = work.run.model_copy(update={"admitted": attempt.number})
     work.enter(attempt.ask.ticket, attempt.ask.step)
     work.put_attempt(attempt)
+    work.draft.tell(AttemptAdmitted(work.run_id, attempt))

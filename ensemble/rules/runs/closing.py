@@ -5,6 +5,7 @@ from __future__ import annotations
 from ensemble.contract.exchange import CloseRun, StoredAnswer
 from ensemble.contract.outcomes import RunStatus
 from ensemble.rules.addresses import ABOUT, ANSWER, run_at, run_hash, run_key_at
+from ensemble.rules.happenings import RunClosed
 from ensemble.rules.problems import Conflict
 from ensemble.rules.records import About
 from ensemble.rules.runs.losing import lose_open_attempts
@@ -33,8 +34,9 @@ def close(work: Working, closing: CloseRun) -> None:
     work.draft.put(run_at(work.run_id, ANSWER), closing.model_dump_json())
     work.draft.expire(run_hash(work.run_id), CLOSED_TTL_MS)
     text = work.draft.text(run_at(work.run_id, ABOUT))
-    if text is not None:
-        about = About.model_validate_json(text)
+    about = None if text is None else About.model_validate_json(text)
+    work.draft.tell(RunClosed(work.run_id, work.run, about))
+    if about is not None:
         work.draft.expire(run_key_at(about.run_key, about.fingerprint).key, CLOSED_TTL_MS)
 
 

@@ -9,7 +9,7 @@ from ensemble.rules.addresses import LEASES, run_at
 from ensemble.rules.problems import UnknownRun
 from ensemble.rules.records import Run
 from ensemble.rules.runs.closing import close
-from ensemble.rules.runs.losing import lose_open_attempts
+from ensemble.rules.runs.losing import lose_engine, lose_open_attempts
 from ensemble.rules.runs.working import Working, counters_at
 from ensemble.rules.snapshot import Address, Changes, Draft, Snapshot
 
@@ -44,6 +44,7 @@ def cancel(run_id: str, snapshot: Snapshot) -> tuple[RunStatus, Changes]:
     if work.run.status is RunStatus.RUNNING:
         work.run = work.run.model_copy(update={"cancelled": True})
         if lease.left_ms(work.run, work.now_ms) == 0:
+            lose_engine(work)
             close(work, CANCELLED)
     work.finish(new=False)
     return work.run.status, draft.changes()
@@ -69,6 +70,7 @@ def sweep(run_id: str, snapshot: Snapshot) -> tuple[bool, Changes]:
     if lease.left_ms(run, draft.now_ms):
         return False, draft.changes()
     work = Working(draft, run_id, run)
+    lose_engine(work)
     if run.cancelled:
         close(work, CANCELLED)
     else:

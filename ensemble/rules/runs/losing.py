@@ -1,14 +1,22 @@
-"""What becomes of attempts whose owner is gone: booked as the run wishes, their probes given back."""
+"""What becomes of a run and its attempts whose engine is gone: booked as the run wishes, their probes given back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from ensemble.rules.addresses import attempt_at
+from ensemble.rules.happenings import AttemptLost, EngineLost
 from ensemble.rules.runs import paying
 from ensemble.rules.runs.working import Working
 
-__all__ = ["lose_attempts", "lose_open_attempts"]
+__all__ = ["lose_attempts", "lose_engine", "lose_open_attempts"]
+
+
+def lose_engine(work: Working) -> None:
+    """Take note that the lease of a run's engine has ended; whoever comes later does not note it again."""
+    if not work.run.lapsed:
+        work.draft.tell(EngineLost(work.run_id, work.run))
+        work.run = work.run.model_copy(update={"lapsed": True})
 
 
 def lose_open_attempts(work: Working) -> None:
@@ -25,5 +33,7 @@ def lose_attempts(work: Working, tickets: Iterable[str]) -> None:
         attempt = work.attempt(ticket)
         if attempt is None or attempt.booking is not None:
             continue
-        work.put_attempt(attempt.model_copy(update={**paying.lose(work, attempt), "settled_ms": work.now_ms}))
+        attempt = attempt.model_copy(update={**paying.lose(work, attempt), "settled_ms": work.now_ms})
+        work.put_attempt(attempt)
+        work.draft.tell(AttemptLost(work.run_id, attempt))
         work.breakers.free_probes(attempt.ask.identity, (ticket,))

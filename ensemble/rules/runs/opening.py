@@ -6,10 +6,11 @@ from ensemble.contract.exchange import Exchange, OpenRun
 from ensemble.rules import lease
 from ensemble.rules.addresses import ABOUT, ANSWER, RUNS, STEPS, run_at, run_hash, run_key_at, runs_of_trace, step_at
 from ensemble.rules.budgets.drafted import DraftedBudgets
+from ensemble.rules.happenings import RunOpened
 from ensemble.rules.lease import Standing
 from ensemble.rules.problems import Conflict
 from ensemble.rules.records import About, Defaults, Run, Steps
-from ensemble.rules.runs.losing import lose_open_attempts
+from ensemble.rules.runs.losing import lose_engine, lose_open_attempts
 from ensemble.rules.runs.nesting import Nest, find_nest, forbid_going_back, settle_in
 from ensemble.rules.runs.working import Working, counters_at
 from ensemble.rules.snapshot import Draft
@@ -48,6 +49,8 @@ def open_run(draft: Draft, ask: Exchange, opening: OpenRun, defaults: Defaults) 
         _begin(work, opening, nest)
     else:
         work = Working(draft, run_id, run)
+    if standing is Standing.HEIR:
+        lose_engine(work)
     if standing in (Standing.HEIR, Standing.REOPENER):
         _next_epoch(work, ask.owner, opening, defaults.lease_ms)
     if begins:
@@ -56,7 +59,9 @@ def open_run(draft: Draft, ask: Exchange, opening: OpenRun, defaults: Defaults) 
         draft.put(run_at(run_id, STEPS), Steps(steps=opening.steps).model_dump_json())
         draft.expire(index.key, OPEN_TTL_MS)
         draft.expire(run_hash(run_id), OPEN_TTL_MS)
-        draft.expire(runs_of_trace(_trace_of(draft, run_id)), OPEN_TTL_MS)
+        about = _about(draft, run_id)
+        draft.expire(runs_of_trace(about.trace_id), OPEN_TTL_MS)
+        draft.tell(RunOpened(run_id, work.run, about))
     return standing, work
 
 
@@ -75,9 +80,9 @@ def _know_budgets(draft: Draft, opening: OpenRun) -> None:
             raise Conflict(f"open.budgets.{number}", f"no budget {name!r} is defined", "define it, or leave it out")
 
 
-def _trace_of(draft: Draft, run_id: str) -> str:
-    """Return the trace a run was opened in first, which it stays in whoever opens it again."""
-    return About.model_validate_json(draft.text(run_at(run_id, ABOUT)) or "").trace_id
+def _about(draft: Draft, run_id: str) -> About:
+    """Return what a run is about: as it was opened first, which it stays whoever opens it again."""
+    return About.model_validate_json(draft.text(run_at(run_id, ABOUT)) or "")
 
 
 def _with_terms(run: Run, opening: OpenRun) -> Run:

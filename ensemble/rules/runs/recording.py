@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ensemble.contract.exchange import AdmissionAsk, Reached, Remote
 from ensemble.rules.addresses import attempt_at
+from ensemble.rules.happenings import AttemptAdmitted
 from ensemble.rules.records import Attempt
 from ensemble.rules.runs import paying
 from ensemble.rules.runs import under_way as going
@@ -32,19 +33,19 @@ def record_late(work: Working, asks: Iterable[AdmissionAsk]) -> None:
         reserved, shares, charges = paying.reserve_late(work, ask)
         work.run = work.run.model_copy(update={"admitted": work.run.admitted + 1})
         work.enter(ask.ticket, ask.step)
-        work.put_attempt(
-            Attempt(
-                ask=ask,
-                number=work.run.admitted,
-                epoch=work.run.epoch,
-                generation=NO_GENERATION,
-                reserved=reserved,
-                shares=shares,
-                charges=charges,
-                admitted_ms=work.now_ms,
-                late=True,
-            )
+        attempt = Attempt(
+            ask=ask,
+            number=work.run.admitted,
+            epoch=work.run.epoch,
+            generation=NO_GENERATION,
+            reserved=reserved,
+            shares=shares,
+            charges=charges,
+            admitted_ms=work.now_ms,
+            late=True,
         )
+        work.put_attempt(attempt)
+        work.draft.tell(AttemptAdmitted(work.run_id, attempt))
 
 
 def take_up_again(work: Working, tickets: Iterable[str]) -> None:

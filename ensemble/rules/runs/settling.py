@@ -9,6 +9,7 @@ from ensemble.contract.exchange import Settlement
 from ensemble.contract.results import StepResult
 from ensemble.rules.addresses import run_at
 from ensemble.rules.agents.statistics import count
+from ensemble.rules.happenings import AttemptSettled
 from ensemble.rules.problems import Conflict
 from ensemble.rules.records import Attempt, Defaults
 from ensemble.rules.runs import paying
@@ -47,17 +48,17 @@ def settle(work: Working, news: Settlement, where: str, defaults: Defaults, *, l
     changes = _tell_breaker(work, attempt, news, defaults)
     count(work.draft, attempt.ask.identity, news)
     booked = paying.book(work, attempt, news)
-    work.put_attempt(
-        attempt.model_copy(
-            update={
-                "settlement": news.model_copy(update={"result": None, "cache": None}),
-                "settled_ms": work.now_ms,
-                **booked,
-                "result_taken": taken,
-                "breaker": (*attempt.breaker, *changes),
-            }
-        )
+    after = attempt.model_copy(
+        update={
+            "settlement": news.model_copy(update={"result": None, "cache": None}),
+            "settled_ms": work.now_ms,
+            **booked,
+            "result_taken": taken,
+            "breaker": (*attempt.breaker, *changes),
+        }
     )
+    work.put_attempt(after)
+    work.draft.tell(AttemptSettled(work.run_id, after, after_loss=attempt.booking is not None))
     work.leave(news.ticket)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ensemble.contract.exchange import Exchange, ExchangeAnswer
+from ensemble.rules.happenings import Happening
 from ensemble.rules.runs.exchange import Defaults, decide, wanted
 from ensemble.rules.snapshot import AT_ONCE, EVERY, Address, Changes, NotRead, Snapshot
 
@@ -21,6 +22,8 @@ class StrictStore:
         self.reads = 0
         self.lost_races = 0
         self.changes = Changes()
+        self.news: list[Happening] = []
+        """What was told so far."""
         self._version = 0
 
     def exchange(self, ask: Exchange, meanwhile: Callable[[], object] | None = None) -> ExchangeAnswer:
@@ -41,6 +44,7 @@ class StrictStore:
                 meanwhile = None
             if self._commit(changes, versions):
                 self.changes = changes
+                self.news += changes.news
                 return answer
             self.lost_races += 1
         raise AssertionError("no decision in 16 rounds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -28,6 +29,15 @@ from ensemble.contract.results import StepResult, Usage
 from ensemble.engine.ledger.book import Book
 from ensemble.rules.addresses import attempt_at, breaker_at, cached_at, run_at, run_hash, step_at
 from ensemble.rules.budgets.budget import COUNTERS
+from ensemble.rules.happenings import (
+    AttemptAdmitted,
+    AttemptLost,
+    AttemptSettled,
+    BreakerChanged,
+    EngineLost,
+    RunClosed,
+    RunOpened,
+)
 from ensemble.rules.records import Attempt, Breaker, Cached, Run
 from ensemble.rules.runs.ending import cancel, ending_wants, sweep
 from ensemble.rules.views import attempts_of, run_view
@@ -272,6 +282,39 @@ class Ledger(RuleBasedStateMachine):
                 expected[f"{unit}_reserved"] = sum(getattr(a.reserved, unit) for a in waiting)
                 expected[f"{unit}_committed"] = sum(getattr(b.spent, unit) for b in booked)
             assert {name: self.store.counter(run_hash(run_id), name) for name in COUNTERS} == expected
+
+    @invariant()
+    def what_is_told_is_what_is_on_record(self) -> None:
+        """Every admission, settlement, opening, end and change of a breaker once, whatever was sent twice or raced."""
+        told = Counter(
+            (type(each), each.run_id, each.attempt.ask.ticket)
+            for each in self.store.news
+            if isinstance(each, AttemptAdmitted | AttemptSettled)
+        )
+        opened = [(each.run_id, each.run.epoch) for each in self.store.news if isinstance(each, RunOpened)]
+        ended = [(each.run_id, each.run.epoch) for each in self.store.news if isinstance(each, RunClosed)]
+        silent = {(each.run_id, each.run.epoch) for each in self.store.news if isinstance(each, EngineLost)}
+        lost = {each.attempt.ask.ticket for each in self.store.news if isinstance(each, AttemptLost)}
+        expected: Counter[tuple[type, str, str]] = Counter()
+        for run_id, run in self.runs().items():
+            for attempt in attempts_of(self.store.hashes[run_hash(run_id)]):
+                expected[AttemptAdmitted, run_id, attempt.ask.ticket] += 1
+                expected[AttemptSettled, run_id, attempt.ask.ticket] += attempt.settlement is not None
+                assert attempt.settlement or not attempt.booking or attempt.ask.ticket in lost
+            assert [epoch for of, epoch in opened if of == run_id] == list(range(1, run.epoch + 1))
+            assert ((run_id, run.epoch) in ended) == (run.status is not RunStatus.RUNNING)
+            assert not run.lapsed or (run_id, run.epoch) in silent
+            passed = {(run_id, epoch) for epoch in range(1, run.epoch)}
+            assert passed <= {*ended, *silent}, "no epoch ends without a word"
+        assert told == +expected
+        assert len(ended) == len(set(ended))
+        for identity in ("app:left", "app:right"):
+            text = self.text(breaker_at(identity))
+            changes = [e.change for e in self.store.news if isinstance(e, BreakerChanged) and e.identity == identity]
+            generation = 0 if text is None else Breaker.model_validate_json(text).generation
+            assert len(changes) <= generation
+            assert [each.generation for each in changes] == sorted({each.generation for each in changes})
+            assert not changes or changes[-1].generation == generation
 
     @invariant()
     def epochs_only_grow(self) -> None:

@@ -1,0 +1,1 @@
+"""What the sidecar tells of itself to those who watch over it."""
