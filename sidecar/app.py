@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from flask import Flask
 
@@ -25,6 +25,7 @@ from sidecar.shortcut import SHORTCUT, shortcut
 from sidecar.slots.service import Slots
 from sidecar.state.service import State
 from sidecar.store.connection import Client
+from sidecar.store.listeners import Listener
 from sidecar.store.store import Store
 from sidecar.telemetry.meters import Meters, new_board
 from sidecar.telemetry.page import metrics_page
@@ -36,8 +37,17 @@ from sidecar.waiting import Waiting
 __all__ = ["create_app"]
 
 
-def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str], meters: Meters | None = None) -> Flask:
-    """Return the app on *redis*, open to the tenant of each of *tokens*; *meters*: what counts for its process."""
+def create_app(
+    settings: Settings,
+    redis: Client,
+    tokens: Mapping[str, str],
+    meters: Meters | None = None,
+    listeners: Iterable[Listener] = (),
+) -> Flask:
+    """Return the app on *redis*, open to the tenant of each of *tokens*.
+
+    *meters*: what counts for its process; *listeners* hear what has happened, too.
+    """
     meters = meters or Meters(new_board(1))
     app = Flask("sidecar", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
@@ -46,7 +56,7 @@ def create_app(settings: Settings, redis: Client, tokens: Mapping[str, str], met
     app.url_map.strict_slashes = True
     app.url_map.redirect_defaults = False
 
-    store = Store(redis, [meters.heard], meters.race_lost)
+    store = Store(redis, [meters.heard, *listeners], meters.race_lost)
     handlers = _handlers(settings, store)
     for endpoint in endpoints.ALL:
         serve(app, endpoint, handlers[endpoint.name])

@@ -51,6 +51,8 @@ def launch(settings: Settings) -> None:
             log.info("No ENSEMBLE_REDIS_URL is set: the data is in a store of the sidecar's own, %s.", embedded.url)
         store_url = settings.redis_url or (embedded.url if embedded else "")
         _check_store(store_url, settings)
+        if settings.otlp_headers and not settings.otlp_endpoint:
+            log.warning("ENSEMBLE_OTLP_HEADERS is of no effect: there is no ENSEMBLE_OTLP_ENDPOINT to send them to.")
         tokens, token_file = (settings.tokens, None) if settings.tokens else first_start_token(settings.data_dir)
         settings.keep_apart(tokens)
         load_encodings()  # before the workers are forked: they share it

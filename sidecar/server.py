@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
@@ -12,12 +14,17 @@ from gunicorn.arbiter import Arbiter
 
 from sidecar.app import create_app
 from sidecar.embedded import EmbeddedStore
+from sidecar.health import product_version
 from sidecar.keeper import Keeper
 from sidecar.logs import GunicornLogger
 from sidecar.runs.sweep import Sweeper
 from sidecar.settings import Settings
 from sidecar.store.connection import connect
 from sidecar.store.store import Store
+from sidecar.telemetry.tracing import start_tracing
+
+if TYPE_CHECKING:
+    from sidecar.telemetry.tracer import Tracer
 from sidecar.telemetry.meters import Meters, new_board
 from sidecar.telemetry.worker import CountedWorker
 
@@ -58,6 +65,7 @@ class Server(BaseApplication):
         # As many again as there are: whoever tells gunicorn by a signal to have more of them gets them.
         self._board = new_board(2 * settings.workers)
         self._meters: Meters | None = None
+        self._tracer: Tracer | None = None
         super().__init__()  # type: ignore[no-untyped-call] # gunicorn is not annotated
 
     def load_config(self) -> None:
@@ -76,6 +84,8 @@ class Server(BaseApplication):
             "pre_fork": self._give_place,
             "post_fork": self._begin,
             "child_exit": self._take_place_back,
+            "post_worker_init": self._heed_the_end,
+            "worker_exit": lambda _arbiter, _worker: self._tell_the_rest(),
         }
         assert self.cfg is not None  # noqa: S101 -- made by gunicorn just before it calls this
         for name, value in options.items():
@@ -83,11 +93,36 @@ class Server(BaseApplication):
 
     def load(self) -> Flask:
         """Return the app, with the sweep beside it; called in each worker, so each has connections of its own."""
-        redis, meters = connect(self._store_url), self._meters
+        redis, meters, settings = connect(self._store_url), self._meters, self._settings
         assert meters is not None  # noqa: S101 -- made when the worker began
-        store = Store(redis, [meters.heard], meters.race_lost)
-        Sweeper(store, dict.fromkeys(self._tokens.values()), self._settings.lease_ms, meters.swept).start()
-        return create_app(self._settings, redis, self._tokens, meters)
+        self._tracer = start_tracing(
+            settings.otlp_endpoint,
+            settings.otlp_headers,
+            redis,
+            version=product_version(),
+            lease_ms=settings.lease_ms,
+        )
+        listeners = () if self._tracer is None else (self._tracer,)
+        store = Store(redis, [meters.heard, *listeners], meters.race_lost)
+        Sweeper(store, dict.fromkeys(self._tokens.values()), settings.lease_ms, meters.swept).start()
+        return create_app(settings, redis, self._tokens, meters, listeners)
+
+    def _heed_the_end(self, worker: CountedWorker) -> None:
+        """Let the tracer know of SIGTERM at once: while clients keep connections open, gunicorn's hook may come too late."""
+        tracer = self._tracer
+        if tracer is None:
+            return
+
+        def leave(number: int, frame: FrameType | None) -> None:
+            tracer.hurry()
+            worker.handle_exit(number, frame)  # type: ignore[no-untyped-call] # gunicorn is not annotated
+
+        signal.signal(signal.SIGTERM, leave)
+        signal.siginterrupt(signal.SIGTERM, False)
+
+    def _tell_the_rest(self) -> None:
+        if self._tracer is not None:
+            self._tracer.close(GRACE_S)
 
     def _give_place(self, arbiter: Any, worker: CountedWorker) -> None:
         """Choose where a worker counts that is about to be forked: where nobody does who lives."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.store.targets import read_target
+from sidecar.telemetry.target import read_endpoint, read_headers
 
 __all__ = ["BadSettingError", "Durability", "Settings"]
 
@@ -202,6 +203,21 @@ class Settings:
     )
     max_body_bytes: int = _setting(_whole(1024, 2**30), "33554432", "The longest request body, in bytes.")
     log_level: str = _setting(_log_level, "info", "`debug`, `info`, `warning` or `error`.")
+    otlp_endpoint: str | None = _setting(
+        read_endpoint,
+        "",
+        "Where traces of runs go by OTLP over HTTP, such as `http://collector:4318`; `/v1/traces` is put behind it unless it "
+        "ends so. Without it there are no traces.",
+    )
+    otlp_headers: Mapping[str, str] | None = field(
+        repr=False,
+        metadata={
+            "parse": read_headers,
+            "default": "",
+            "meaning": "`name=value,name=value`: header fields sent to the collector, such as its key; percent-encode commas and "
+            "`%` in values.",
+        },
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:

@@ -98,12 +98,12 @@ class Door:
         words = f"{self.subject} is unavailable: {error}"
         return Reply(outcome=Outcome.UNAVAILABLE, message=words, retry_allowed=not error.too_large, sent=error.sent)
 
-    def stop(self, path: str, user: str) -> None:
+    def stop(self, path: str, user: str, trace: Mapping[str, str]) -> None:
         """Ask Dify to stop a run, beside the caller and for a second at most; nobody waits for the answer."""
 
         def ask() -> None:
             try:
-                with self.send("POST", path, {"user": user}, CallScope(STOP_S), {}) as response:
+                with self.send("POST", path, {"user": user}, CallScope(STOP_S), trace) as response:
                     response.read_all(_SMALL_BYTES)
             except NoAnswer:
                 return  # The run goes on to its own end, as it would have without us.

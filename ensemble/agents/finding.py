@@ -8,7 +8,7 @@ called in a circle has a run there already. Asked for as long as nobody knows; t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote as quoted
@@ -26,17 +26,17 @@ ASK_S = 2.0
 _MOST_BYTES = 1024 * 1024
 
 
-def look_up(ids: AppIds, identity: str, door: Door, tell: Callable[[str], None]) -> None:
+def look_up(ids: AppIds, identity: str, door: Door, trace: Mapping[str, str], tell: Callable[[str], None]) -> None:
     """Ask beside the caller which app is behind *identity*, and *tell* what is found."""
 
     def ask() -> None:
         scope = CallScope(ASK_S)
-        log = _get(door, "/workflows/logs?limit=1", scope)
+        log = _get(door, "/workflows/logs?limit=1", scope, trace)
         if log is None:
             ids.give_up(identity)
             return
         runs = [run.get("id") for entry in log.get("data") or [] if (run := entry.get("workflow_run"))]
-        detail = _get(door, f"/workflows/run/{quoted(str(runs[0]), safe='')}", scope) if runs else None
+        detail = _get(door, f"/workflows/run/{quoted(str(runs[0]), safe='')}", scope, trace) if runs else None
         app_id = None if detail is None else app_id_in(detail.get("inputs"))
         if app_id is not None:
             ids.learn(identity, app_id)
@@ -46,10 +46,10 @@ def look_up(ids: AppIds, identity: str, door: Door, tell: Callable[[str], None])
     threading.Thread(target=ask, name=f"app of {door.subject}", daemon=True).start()
 
 
-def _get(door: Door, path: str, scope: CallScope) -> dict[str, Any] | None:
+def _get(door: Door, path: str, scope: CallScope, trace: Mapping[str, str]) -> dict[str, Any] | None:
     """Return what Dify answers, None where it answers nothing that can be read."""
     try:
-        with door.send("GET", path, None, scope, {}) as exchange:
+        with door.send("GET", path, None, scope, trace) as exchange:
             body = exchange.read_all(_MOST_BYTES)
     except NoAnswer:
         return None

@@ -32,6 +32,8 @@ class Call:
     user: str = "ens-anonymous"
     """The end user as the agent's app sees them."""
     trace_id: str = ""
+    span_id: str = ""
+    """Of the attempt's span: what lies behind the call belongs below it (see :func:`~ensemble.agents.tracing.trace_headers`)."""
     parent: str = field(default="", repr=False)
     """The token by which a run inside this call tells whose call it is; for apps that declare an input for it."""
     conversation_id: str | None = None

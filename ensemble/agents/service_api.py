@@ -65,12 +65,12 @@ class ServiceApiAgent:
 
         An app that answers *does not support blocking mode* has not run; it is asked again, streaming.
         """
-        trace = trace_headers(call.trace_id)
+        trace = trace_headers(call.trace_id, call.span_id)
         prepared = self._prepare(call, scope, trace)
         if isinstance(prepared, Reply):
             return self._finished(prepared, scope)
         facts, given = prepared
-        self._find_out(facts, call, scope)
+        self._find_out(facts, call, scope, trace)
         streaming = bool(call.stream) or facts.mode in _STREAMING_MODES or self._discovery.streams_only(self._identity)
         reply, verdict = self._run(facts.mode, call, given, scope, trace, streaming=streaming)
         if verdict is not None and verdict.needs_streaming and not streaming:
@@ -85,7 +85,9 @@ class ServiceApiAgent:
         """Ask Dify what became of a run of a workflow or chatflow, until it has ended or the time is over."""
         if remote.workflow_run_id is None:
             return unknown_run(self._door.subject, "Dify had not told the run's id yet")
-        return self._finished(wait_for_run(self._door, remote, scope, trace_headers(call.trace_id)), scope)
+        return self._finished(
+            wait_for_run(self._door, remote, scope, trace_headers(call.trace_id, call.span_id)), scope
+        )
 
     def _prepare(self, call: Call, scope: CallScope, trace: Mapping[str, str]) -> tuple[AppFacts, Given] | Reply:
         """Find out what the app wants, and fit the call to it; what is only remembered does not refuse a call."""
@@ -100,7 +102,7 @@ class ServiceApiAgent:
                 return given
             self._discovery.drop(self._identity)
 
-    def _find_out(self, facts: AppFacts, call: Call, scope: CallScope) -> None:
+    def _find_out(self, facts: AppFacts, call: Call, scope: CallScope, trace: Mapping[str, str]) -> None:
         """Find out which app this is: a run inside the call may not tell whose it is."""
         ids = self._discovery.app_ids
         if not call.parent:
@@ -108,7 +110,7 @@ class ServiceApiAgent:
         if (app_id := ids.to_tell(self._identity)) is not None:
             scope.reached(Remote(app_id=app_id))
         elif facts.mode == "workflow" and ids.wanted(self._identity):
-            look_up(ids, self._identity, self._door, lambda found: scope.reached(Remote(app_id=found)))
+            look_up(ids, self._identity, self._door, trace, lambda found: scope.reached(Remote(app_id=found)))
 
     def _run(
         self, mode: str, call: Call, given: Given, scope: CallScope, trace: Mapping[str, str], *, streaming: bool
@@ -143,7 +145,8 @@ class ServiceApiAgent:
                 return replace(reply, message=reply.message + hint, remote=reader.remote), None
         finally:
             if task_id := reader.unfinished_task:
-                self._door.stop(f"{_STOP_PATHS[mode]}/{task_id}/stop", call.user)
+                trace = trace_headers(call.trace_id, call.span_id)
+                self._door.stop(f"{_STOP_PATHS[mode]}/{task_id}/stop", call.user, trace)
         return reader.end(), reader.verdict
 
     def _finished(self, reply: Reply, scope: CallScope) -> Reply:

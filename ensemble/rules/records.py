@@ -101,6 +101,10 @@ class Run(_Record):
     above: tuple[HexId, ...] = Field(
         default=(), description="The runs inside whose calls it was opened, first one first."
     )
+    inside: str = Field(
+        default="",
+        description="The ticket of the call it was opened in, the last of *above*'s; empty where that was over.",
+    )
     recursion: str = Field(
         default="", description="Why its calls would go round in a circle, in words; empty: they do not."
     )

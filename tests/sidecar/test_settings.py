@@ -69,6 +69,8 @@ def test_every_variable_is_read_and_an_empty_one_counts_as_not_set() -> None:
         ("ENSEMBLE_STORE_MEMORY", "1mb", "16mb is the least"),
         ("ENSEMBLE_STORE_MEMORY", "-1", "number of bytes"),
         ("ENSEMBLE_LOG_LEVEL", "loud", "debug, info"),
+        ("ENSEMBLE_OTLP_ENDPOINT", "collector:4318", "http://collector:4318"),
+        ("ENSEMBLE_OTLP_HEADERS", "a key", "Entry 1 is not name=value"),
     ],
 )
 def test_a_bad_value_is_an_error_that_names_the_variable_and_the_fix(variable: str, value: str, says: str) -> None:

@@ -9,6 +9,7 @@ from ensemble.agents.port import Agent
 from ensemble.contract.exchange import Admission, Decision, ExchangeAnswer, Uncertain
 from ensemble.contract.outcomes import Outcome, StepStatus
 from ensemble.contract.results import ErrorInfo
+from ensemble.contract.tracing import attempt_span
 from ensemble.engine.attempts.calls import Calls
 from ensemble.engine.attempts.falling import Falling
 from ensemble.engine.attempts.streaming import Streaming
@@ -126,6 +127,7 @@ class Heeding:
         call = replace(
             self._scheduler.prepared[name],
             trace_id=self._state.trace_id,
+            span_id=attempt_span(step.ticket),
             parent=token(self._state, step.ticket),
             stream=self._streaming.wish(step),
             memory=(self._state.request.conversation or self._state.run_id) if remembers else "",

@@ -33,7 +33,7 @@ class Nest:
     def __init__(self, draft: Draft, parent: Parent, ticket: str | None) -> None:
         """Read the run; *ticket*: of its attempt, None where that is over. Raises NotRead."""
         work = Working(draft, parent.run_id, Run.model_validate_json(draft.text(run_at(parent.run_id)) or ""))
-        self.run_id, self.run = parent.run_id, work.run
+        self.run_id, self.run, self.ticket = parent.run_id, work.run, ticket
         self.trace_id = About.model_validate_json(draft.text(run_at(parent.run_id, ABOUT)) or "").trace_id
         self.lineage = lineage_of(work)
         self.attempt = None if ticket is None else work.attempt(ticket)
@@ -91,7 +91,7 @@ def settle_in(work: Working, opening: OpenRun, nest: Nest | None) -> None:
     origin = Origin(caller=caller, end_user=opening.end_user, opened_ms=work.run.since_ms)
     chain: tuple[Link, ...] = (lineage.first_link(caller),)
     above: tuple[str, ...] = ()
-    recursion = ""
+    inside = recursion = ""
     if nest is None:
         origin, recursion = _judge_alone(work, origin)
     else:
@@ -99,13 +99,16 @@ def settle_in(work: Working, opening: OpenRun, nest: Nest | None) -> None:
         name = "" if nest.attempt is None else nest.attempt.ask.agent
         chain = lineage.descended(nest.lineage.chain, name, (*called, caller))
         above, origin = (*nest.run.above, nest.run_id), nest.lineage.origin
+        inside = nest.ticket or ""
         recursion = _again(chain) or lineage.too_nested(chain)
         _begin_inside(work, nest)
     known = caller is not None or nest is not None
     at = run_at(work.run_id, LINEAGE)
     work.draft.put(at, Lineage(chain=chain, origin=origin).model_dump_json(exclude_defaults=True) if known else None)
     budgets = work.run.budgets if nest is None else tuple(dict.fromkeys((*work.run.budgets, *nest.run.budgets)))
-    work.run = work.run.model_copy(update={"above": above, "recursion": recursion, "budgets": budgets})
+    work.run = work.run.model_copy(
+        update={"above": above, "inside": inside, "recursion": recursion, "budgets": budgets}
+    )
     if caller is not None:
         work.agents.note_caller(caller, hands_on=nest is not None)
     if caller is not None and nest is not None and nest.attempt is not None and nest.attempt.ask.identity != caller:

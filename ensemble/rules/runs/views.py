@@ -22,6 +22,7 @@ __all__ = [
     "run_and_about",
     "run_line",
     "run_view",
+    "usage_of",
 ]
 
 _NUMBERS = re.compile(r"([0-9]+)")
@@ -99,11 +100,17 @@ def outcome_of(attempt: Attempt) -> Outcome | None:
     return None if attempt.booking is None else Outcome.UNCERTAIN
 
 
-def _attempt_view(attempt: Attempt) -> AttemptView:
-    ask, news, booking = attempt.ask, attempt.settlement, attempt.booking
-    usage = Usage() if news is None else news.usage
+def usage_of(attempt: Attempt) -> Usage:
+    """Return what an attempt used, as it told; tokens as they were booked where it did not."""
+    usage = Usage() if attempt.settlement is None else attempt.settlement.usage
+    booking = attempt.booking
     if booking is not None and booking.estimated:
-        usage = usage.model_copy(update={"tokens": booking.spent.tokens, "estimated": True})
+        return usage.model_copy(update={"tokens": booking.spent.tokens, "estimated": True})
+    return usage
+
+
+def _attempt_view(attempt: Attempt) -> AttemptView:
+    ask, news = attempt.ask, attempt.settlement
     return AttemptView(
         ticket=ask.ticket,
         step=ask.step,
@@ -115,7 +122,7 @@ def _attempt_view(attempt: Attempt) -> AttemptView:
         admitted_ms=attempt.admitted_ms,
         settled_ms=attempt.settled_ms,
         outcome=outcome_of(attempt),
-        usage=usage,
+        usage=usage_of(attempt),
         took_ms=None if news is None else news.took_ms,
         error=None if news is None else news.error,
         remote=attempt.remote if news is None or news.remote is None else news.remote,

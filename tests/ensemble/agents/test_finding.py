@@ -65,13 +65,13 @@ def test_the_newest_run_in_the_log_is_looked_up(version: Version) -> None:
     ids, told = AppIds(), list[str]()
     with Server(plays).running() as server:
         door = Door("market", server.url, KEY, Connections())
-        look_up(ids, "api:x", door, told.append)
+        look_up(ids, "api:x", door, {}, told.append)
         until(lambda: server.seen("/workflows/logs?limit=1"))
         assert ids.wanted("api:x")
 
         plays["/workflows/logs?limit=1"] = answer(200, log)
         plays[f"/workflows/run/{run}"] = answer(200, recorded["run-detail"].body)
-        look_up(ids, "api:x", door, told.append)
+        look_up(ids, "api:x", door, {}, told.append)
         until(lambda: told)
     assert not ids.wanted("api:x")
     assert [ids.to_tell("api:x")] == told
@@ -97,6 +97,6 @@ def test_a_dify_that_does_not_tell_is_not_asked_again() -> None:
     """One without the endpoint, or behind a gateway that closes it."""
     ids = AppIds()
     with Server({}).running() as server:
-        look_up(ids, "api:x", Door("market", server.url, KEY, Connections()), lambda _: None)
+        look_up(ids, "api:x", Door("market", server.url, KEY, Connections()), {}, lambda _: None)
         until(lambda: not ids.wanted("api:x"))
     assert ids.to_tell("api:x") is None
