@@ -32,8 +32,6 @@ __all__ = ["MOST_NOTES", "Tracer"]
 
 MOST_NOTES = 1_000
 """Stretches that wait to be told of, in one process."""
-TRACED = "traced"
-"""What the key of a stretch begins with that has been told of, or is about to be."""
 
 TOO_MANY = "Runs, while too many waited to be told of"
 """How the log tells of what found no place."""
@@ -153,6 +151,6 @@ class Tracer:
                     self.losses.add(refused, "Spans that the collector has refused")
 
     def _is_first(self, note: _Note) -> bool:
-        key = full_key(note.tenant, f"{TRACED}:{note.run_id}:{note.run.epoch}")
+        key = full_key(note.tenant, f"traced:{note.run_id}:{note.run.epoch}")
         with store_errors():
             return bool(self._store.redis.set(key, "1", nx=True, px=OPEN_TTL_MS))
