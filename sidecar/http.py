@@ -22,11 +22,12 @@ from ensemble.contract.base import Answer, Ask
 from ensemble.contract.endpoints import Endpoint
 from ensemble.contract.openapi import OPENAPI_PATH, openapi
 from ensemble.contract.problems import Fault, Problem, ProblemCode
+from ensemble.contract.wording import LONGEST_FIELD
 from sidecar.auth import Tenants
 from sidecar.errors import BadRequest, Forbidden, Invalid, SidecarError, TooLarge, Unauthorized, UnsupportedMediaType
 from sidecar.requestlog import Refusals
 from sidecar.streams import Events
-from sidecar.wording import LONGEST_FIELD, MOST_FAULTS, refused
+from sidecar.wording import MOST_FAULTS, refused
 
 __all__ = ["Handler", "answer_problems", "problem_response", "require_tokens", "serve", "serve_document"]
 
