@@ -27,6 +27,12 @@ def test_an_empty_parameter_is_no_parent() -> None:
     assert parent_of("", WITH) is None
 
 
+def test_a_parent_that_lost_its_braces_is_told_so() -> None:
+    """Dify does not know the app's input by the name that was typed."""
+    with pytest.raises(BadParameters, match=r"^parent: is 'start\.parent', which is what Dify leaves .* by typing /"):
+        parent_of("start.parent", WITH)
+
+
 @pytest.mark.parametrize("credentials", [WITH, SAME, ALONE])
 def test_whoever_shares_the_records_reads_the_token(credentials: Credentials) -> None:
     """By another address of the same sidecar as well."""

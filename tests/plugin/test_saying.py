@@ -73,6 +73,8 @@ def test_what_shared_state_can_not_read_is_named(given: dict[str, Any], field: s
         ({"operation": "register", "agent": " , "}, "agent"),
         ({"operation": "receive", "agent": "a", "wait_s": 60}, "wait_s"),
         ({"operation": "send", "to": "b", "priority": 11}, "priority"),
+        ({"operation": "acknowledge", "agent": "a", "receipt": "inbox.receipt"}, "receipt"),
+        ({"operation": "send", "to": "b", "message_id": "sys.workflow_run_id"}, "message_id"),
     ],
 )
 def test_what_the_messenger_can_not_read_is_named(given: dict[str, Any], field: str) -> None:
