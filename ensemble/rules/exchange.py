@@ -91,7 +91,7 @@ def decide(ask: Exchange, snapshot: Snapshot, defaults: Defaults) -> tuple[Excha
     standing, work = _load(draft, ask) if ask.open is None else open_run(draft, ask, ask.open, defaults)
     owner = _ROLES[standing] is Role.OWNER
     running = work.run.status is RunStatus.RUNNING
-    resumed = owner and ask.open is not None and work.run.epoch > 1
+    resumed = owner and ask.open is not None and not ask.open.afterwards and work.run.epoch > 1
     kept, uncertain = (work.kept(), work.uncertain()) if resumed else ((), ())
     record_late(work, ask.late)
     note_reached(work, ask.reached)

@@ -101,7 +101,7 @@ def _tell(tenant: str, ask: Exchange, run: RunHead) -> None:
     if run.role is not Role.OWNER:
         return
     extra = {"tenant": tenant, "run_id": run.run_id}
-    if ask.open:
+    if ask.open and not ask.open.afterwards:
         became = "opened" if run.epoch == 1 else "taken up again"
         log.info("Run %s was %s.", run.run_id, became, extra=extra | {"trace_id": run.trace_id, "epoch": run.epoch})
     if ask.close:

@@ -97,7 +97,7 @@ def test_a_nested_run_goes_on_without_the_sidecar_and_is_handed_in(when: str) ->
     there, handed_in = SidecarThere(), list[Exchange]()
     outer = opening(wish("one", "9"), run_id=RUN, owner="8" * 32, run_key="outer")
     there.exchange(outer)
-    ledger = FallbackLedger(there, Book(), Absence(Clock()), hand_in=lambda _, ask: handed_in.append(ask))
+    ledger = FallbackLedger(there, Book(), Absence(Clock()), hand_in=lambda _, asks: handed_in.extend(asks))
     if when == "at once":
         there.away = SidecarUnavailable("gone")
 
