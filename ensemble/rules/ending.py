@@ -8,6 +8,7 @@ from ensemble.rules import lease
 from ensemble.rules.addresses import LEASES, run_at
 from ensemble.rules.closing import close
 from ensemble.rules.losing import lose_open_attempts
+from ensemble.rules.places import SLOTS_WANTED
 from ensemble.rules.problems import UnknownRun
 from ensemble.rules.records import Run
 from ensemble.rules.snapshot import Address, Changes, Draft, Snapshot
@@ -22,7 +23,7 @@ CANCELLED = CloseRun(
 
 def ending_wants(run_id: str) -> tuple[Address, ...]:
     """Return what to read before the first decision of :func:`cancel` or :func:`sweep`."""
-    return (run_at(run_id), *counters_at(run_id))
+    return (run_at(run_id), *counters_at(run_id), *SLOTS_WANTED)
 
 
 def cancel(run_id: str, snapshot: Snapshot) -> tuple[RunStatus, Changes]:
@@ -43,6 +44,7 @@ def cancel(run_id: str, snapshot: Snapshot) -> tuple[RunStatus, Changes]:
     work = Working(draft, run_id, Run.model_validate_json(text))
     if work.run.status is RunStatus.RUNNING:
         work.run = work.run.model_copy(update={"cancelled": True})
+        work.places.leave_all(run_id)
         if lease.left_ms(work.run, work.now_ms) == 0:
             close(work, CANCELLED)
     work.finish(new=False)

@@ -61,6 +61,7 @@ def wanted(ask: Exchange) -> tuple[Address, ...]:
     addresses += [attempt_at(run_id, ticket) for ticket in ask.holding]
     if ask.close is not None:
         addresses += [run_at(run_id, field) for field in (ABOUT, ANSWER)]
+        addresses += SLOTS_WANTED
     for news in ask.settle:
         addresses += [attempt_at(run_id, news.ticket), step_at(run_id, news.step)]
         if news.identity is not None:
