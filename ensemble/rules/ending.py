@@ -6,6 +6,7 @@ from ensemble.contract.exchange import CloseRun
 from ensemble.contract.outcomes import RunStatus
 from ensemble.rules import lease
 from ensemble.rules.addresses import LEASES, run_at
+from ensemble.rules.below import cancel_below
 from ensemble.rules.closing import close
 from ensemble.rules.losing import lose_open_attempts
 from ensemble.rules.places import SLOTS_WANTED
@@ -29,6 +30,8 @@ def ending_wants(run_id: str) -> tuple[Address, ...]:
 def cancel(run_id: str, snapshot: Snapshot) -> tuple[RunStatus, Changes]:
     """Ask for a run's end; return how it stands then, and what has to be written.
 
+    Those below it, :func:`below.runs_to_cancel`, are to be cancelled by whoever calls this, one by one.
+
     As long as somebody runs it, it is for that engine to end its calls and close it. A run nobody runs is closed here.
     A run that is closed already stays as it is.
 
@@ -45,6 +48,7 @@ def cancel(run_id: str, snapshot: Snapshot) -> tuple[RunStatus, Changes]:
     if work.run.status is RunStatus.RUNNING:
         work.run = work.run.model_copy(update={"cancelled": True})
         work.places.leave_all(run_id)
+        cancel_below(draft, run_id)
         if lease.left_ms(work.run, work.now_ms) == 0:
             close(work, CANCELLED)
     work.finish(new=False)
