@@ -10,7 +10,7 @@ from ensemble.plan.templates import lost_braces
 
 __all__ = ["key_in_use", "stripped_id", "stripped_task"]
 
-_LEFT = "which is what Dify leaves of a variable it does not know"
+_LEFT = "looks like what Dify leaves of a variable it does not know"
 _INSERT = "insert it by typing / into the field."
 _RUN_ID = "sys.workflow_run_id"
 _OF_DIFY = re.compile(r"(?:sys|env|conversation|start|[0-9]{10,})\.")
@@ -21,7 +21,8 @@ def stripped_task(task: str) -> tuple[str, ...]:
     """Return a warning where all of *task* looks like a variable's name without its braces; it may be meant."""
     if not lost_braces(task):
         return ()
-    return (f"All there is to work on is '{shortened(task)}', {_LEFT}. If the variable's value was meant, {_INSERT}",)
+    words = f"All there is to work on is '{shortened(task)}', which {_LEFT}."
+    return (f"{words} If the variable's value was meant, {_INSERT}",)
 
 
 def stripped_id(name: str, text: str, *, surely: bool = False) -> Fault | None:
@@ -31,7 +32,8 @@ def stripped_id(name: str, text: str, *, surely: bool = False) -> Fault | None:
     """
     if not lost_braces(text) or (surely and not _OF_DIFY.match(text)):
         return None
-    return Fault(field=name, problem=f"is '{shortened(text)}', {_LEFT}.", fix=f"If it is a variable, {_INSERT}")
+    # The words are not repeated: what stands in a parent's place may be a good part of a token.
+    return Fault(field=name, problem=f"{_LEFT}, its bare name.", fix=f"For its value, {_INSERT}")
 
 
 def key_in_use(run_key: str | None) -> tuple[str | None, tuple[str, ...]]:
@@ -42,7 +44,7 @@ def key_in_use(run_key: str | None) -> tuple[str | None, tuple[str, ...]]:
     """
     if run_key is None:
         return None, ()
-    told = f"run_key is '{shortened(run_key)}', {_LEFT}: "
+    told = f"run_key is '{shortened(run_key)}', which {_LEFT}: "
     if _RUN_ID in run_key or (lost_braces(run_key) and _OF_DIFY.match(run_key)):
         return None, (f"{told}it was left out, so a retry repeats every step. For the variable's value, {_INSERT}",)
     if lost_braces(run_key):

@@ -29,7 +29,7 @@ def test_an_empty_parameter_is_no_parent() -> None:
 
 def test_a_parent_that_lost_its_braces_is_told_so() -> None:
     """Dify does not know the app's input by the name that was typed."""
-    with pytest.raises(BadParameters, match=r"^parent: is 'start\.parent', which is what Dify leaves .* by typing /"):
+    with pytest.raises(BadParameters, match=r"^parent: looks like what Dify leaves of a variable .* by typing /"):
         parent_of("start.parent", WITH)
 
 
