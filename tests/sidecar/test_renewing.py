@@ -51,7 +51,7 @@ def test_a_token_is_changed_without_a_restart(start: Start, secret: Path) -> Non
     told(sidecar, OLD, "PUT", box, "{}")
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(told, sidecar, OLD, "POST", f"{box}/deliveries", '{"wait_ms": 3000}')
-        time.sleep(0.5)
+        time.sleep(1)  # by then it waits: else it would be refused below, by a process that knows its token no more
 
         secret.write_text(f"one={NEW}\ntwo={OTHER}\n")
         sidecar.process.send_signal(signal.SIGHUP)
