@@ -50,7 +50,7 @@ def launch(settings: Settings) -> None:
             log.info("No ENSEMBLE_REDIS_URL is set: the data is in a store of the sidecar's own, %s.", embedded.url)
         store_url = settings.redis_url or (embedded.url if embedded else "")
         _check_store(store_url, settings)
-        tokens, token_file = (settings.tokens, None) if settings.tokens else first_start_token(settings.data_dir)
+        tokens, token_file = _tokens(settings)
         load_encodings()  # before the workers are forked: they share it
         _check_app(store_url, settings, tokens)
         listener = _listen(settings.host, settings.port)
@@ -67,6 +67,7 @@ def launch(settings: Settings) -> None:
             listener=listener.detach(),
             store_url=store_url,
             tokens=tokens,
+            read_tokens=lambda: _tokens(settings)[0],
             embedded=embedded,
             on_ready=on_ready,
             in_worker=data.close,
@@ -86,6 +87,17 @@ def _own_store(settings: Settings) -> EmbeddedStore | None:
     if settings.store_memory:
         log.warning("ENSEMBLE_STORE_MEMORY is of no effect on the store of ENSEMBLE_REDIS_URL: set maxmemory there.")
     return None
+
+
+def _tokens(settings: Settings) -> tuple[Mapping[str, str], Path | None]:
+    """Return the tenant of each token as it is now, and the file the token stands in if it was made at the first start.
+
+    Raises:
+        BadSettingError, StartError: A file they are read from can't be used.
+
+    """
+    tokens = settings.tokens_now()
+    return (tokens, None) if tokens else first_start_token(settings.data_dir)
 
 
 def _check_store(url: str, settings: Settings) -> None:

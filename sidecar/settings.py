@@ -169,7 +169,9 @@ class Settings:
     )
     """The tenant of each token, from either variable."""
     tokens_file: Path | None = _setting(  # noqa: RUF009 -- it declares a field
-        _path, "", "A file to read `ENSEMBLE_TOKENS` from, such as a secret's; entries may stand on lines, too."
+        _path,
+        "",
+        "A file to read `ENSEMBLE_TOKENS` from, such as a secret's, and again at a SIGHUP; entries may stand on lines, too.",
     )
     durability: Durability = _setting(  # noqa: RUF009 -- it declares a field
         _durability, "everysec", "`everysec`: on disk within a second. `strict`: on disk before it is answered."
@@ -204,6 +206,10 @@ class Settings:
         if values["tokens_file"]:
             values["tokens"] = _from_file(values["tokens_file"], values["tokens"])
         return cls(**values)
+
+    def tokens_now(self) -> Mapping[str, str] | None:
+        """Return the tokens as they are set by now: a file may hold others than at the start. Raises BadSettingError."""
+        return _from_file(self.tokens_file, None) if self.tokens_file else self.tokens
 
 
 def table() -> list[tuple[str, str, str]]:
