@@ -21,6 +21,7 @@ from ensemble.engine.ports import Ledger
 from ensemble.engine.request import RunRequest
 from plugin.credentials import Credentials
 from plugin.errors import BadParameters, in_words
+from plugin.stripped import stripped_id
 
 __all__ = ["caller_of", "parent_of", "sealed"]
 
@@ -47,7 +48,8 @@ def parent_of(token: str, credentials: Credentials) -> Parent | None:
         return seal_of(credentials).read(token)
     except BadTokenError as error:
         fix = _HINT + ("" if credentials.sidecar else _ALONE)
-        raise BadParameters(in_words([Fault(field="parent", problem=str(error), fix=fix)])) from None
+        fault = stripped_id("parent", token) or Fault(field="parent", problem=str(error), fix=fix)
+        raise BadParameters(in_words([fault])) from None
 
 
 def sealed(request: RunRequest, credentials: Credentials, ledger: Ledger) -> RunRequest:

@@ -23,6 +23,7 @@ from ensemble.plan.reading.budgets import read_budgets
 from ensemble.plan.reading.money import read_money
 from ensemble.plan.reading.source import parse_text
 from plugin.credentials import ON_SIDECAR_LOSS
+from plugin.stripped import stripped_id
 
 __all__ = ["LIMITS", "Reader"]
 
@@ -121,7 +122,9 @@ class Reader:
     def trace_id(self) -> str:
         """Return the trace to join, empty for a new one."""
         trace_id = self.text("trace_id") or ""
-        if trace_id and not _TRACE_ID.fullmatch(trace_id):
+        if (stripped := stripped_id("trace_id", trace_id)) is not None:
+            self.faults.append(stripped)
+        elif trace_id and not _TRACE_ID.fullmatch(trace_id):
             self.blame("trace_id", "holds other characters.", "Use 1-128 letters, digits, - and _, or leave it empty.")
         return trace_id
 

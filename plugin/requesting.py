@@ -7,16 +7,15 @@ from typing import Protocol
 
 from ensemble.agents.port import Agent
 from ensemble.engine.request import ANONYMOUS, RunRequest
-from ensemble.plan.faults import shortened
 from ensemble.plan.limits import Limits
 from ensemble.plan.model import Plan
-from ensemble.plan.templates import lost_braces
 from plugin.casting import Caller
 from plugin.credentials import Credentials
 from plugin.limiting import allowance
 from plugin.lineage import caller_of, parent_of
+from plugin.stripped import key_in_use, stripped_task
 
-__all__ = ["LOCAL_MODE", "Parameters", "requested", "stripped"]
+__all__ = ["LOCAL_MODE", "Parameters", "requested"]
 
 LOCAL_MODE = (
     "No sidecar is configured: the run is kept in this process only. It can't be resumed, breakers and budgets do not "
@@ -61,13 +60,14 @@ def requested(
 
     """
     allowed = allowance(read.limits.lowered(plan.limits), credentials.ceilings)
+    run_key, left_out = key_in_use(read.run_key)
     local = () if credentials.sidecar else (LOCAL_MODE,)
     return RunRequest(
         plan=plan,
         agents=agents,
         task=task,
         user=caller.user_id or ANONYMOUS,
-        run_key=read.run_key,
+        run_key=run_key,
         trace_id=read.trace_id,
         caller=caller_of(caller.app_id),
         parent=parent_of(read.parent, credentials),
@@ -77,16 +77,5 @@ def requested(
         limits=allowed.budget,
         budgets=tuple(budgets),
         priority=allowed.priority,
-        warnings=(*stripped(task), *allowed.warnings, *local),
+        warnings=(*stripped_task(task), *left_out, *allowed.warnings, *local),
     )
-
-
-def stripped(task: str) -> tuple[str, ...]:
-    """Return a warning where all of *task* looks like a variable's name without its braces; it may be meant."""
-    if not lost_braces(task):
-        return ()
-    warning = (
-        f"All there is to work on is '{shortened(task)}', which is what Dify leaves of a variable it does not know. "
-        "If the variable's value was meant, insert it by typing / into the field."
-    )
-    return (warning,)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ensemble.client.sidecar import SidecarLedger
 from ensemble.contract.plain import plain
 from ensemble.contract.problems import Fault
+from ensemble.contract.wording import faults_in
 from plugin.adapters.pools import Pools
 from plugin.credentials import read_credentials
 from plugin.errors import SidecarNeeded
@@ -129,12 +130,15 @@ def as_text(found: Any) -> str:
     return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
 
 
-def faults_of(error: ValidationError) -> list[Fault]:
-    """Return what the contract says of parameters it does not take."""
-    return [
-        Fault(field=str(each["loc"][0]) if each["loc"] else "value", problem=f"{each['msg']}.")
-        for each in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
+def faults_of(error: ValidationError, parameters: Mapping[str, str]) -> list[Fault]:
+    """Return what is wrong with parameters the contract does not take; *parameters* tells what fills its fields."""
+    faults = []
+    for each in faults_in(error.errors(include_url=False, include_input=False)):
+        field, dot, within = each.field.partition(".")
+        faults.append(
+            Fault(field=parameters.get(field, field) + dot + within, problem=f"{each.problem}.", fix=each.fix)
+        )
+    return faults
 
 
 def _json(text: str) -> Any:

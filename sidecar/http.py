@@ -9,6 +9,8 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Mapping
+from functools import cache
+from hashlib import sha256
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -22,11 +24,12 @@ from ensemble.contract.base import Answer, Ask
 from ensemble.contract.endpoints import Endpoint
 from ensemble.contract.openapi import OPENAPI_PATH, openapi
 from ensemble.contract.problems import Fault, Problem, ProblemCode
+from ensemble.contract.wording import LONGEST_FIELD
 from sidecar.auth import Tenants
 from sidecar.errors import BadRequest, Forbidden, Invalid, SidecarError, TooLarge, Unauthorized, UnsupportedMediaType
 from sidecar.requestlog import Refusals
 from sidecar.streams import Events
-from sidecar.wording import LONGEST_FIELD, MOST_FAULTS, refused
+from sidecar.wording import MOST_FAULTS, refused
 
 __all__ = ["Handler", "answer_problems", "problem_response", "require_tokens", "serve", "serve_document"]
 
@@ -72,7 +75,11 @@ def serve_document(app: Flask) -> str:
     """Let *app* tell everybody what can be asked of it, and return what the view is called."""
 
     def view() -> Response:
-        return Response(json.dumps(openapi()), mimetype="application/json")
+        document, etag = _document()
+        response = Response(document, mimetype="application/json")
+        response.set_etag(etag)
+        response.make_conditional(request)
+        return response
 
     app.add_url_rule(OPENAPI_PATH, "openapi", view, methods=["GET"], provide_automatic_options=False)
     return "openapi"
@@ -127,6 +134,13 @@ def _said(problem: Problem, headers: list[tuple[str, str]] | None = None) -> Res
     """Return *problem* as it is sent, and let who counts know which it was."""
     g.problem = problem.code.value
     return problem_response(problem, headers)
+
+
+@cache  # it takes milliseconds to write, and never changes
+def _document() -> tuple[bytes, str]:
+    """Return the OpenAPI document as it is sent, and what tells it from those of other versions."""
+    document = json.dumps(openapi()).encode()
+    return document, sha256(document).hexdigest()
 
 
 def _params(params_type: type[Ask], in_path: Mapping[str, str]) -> Ask:

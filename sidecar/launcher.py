@@ -53,8 +53,7 @@ def launch(settings: Settings) -> None:
         _check_store(store_url, settings)
         if settings.otlp_headers and not settings.otlp_endpoint:
             log.warning("ENSEMBLE_OTLP_HEADERS is of no effect: there is no ENSEMBLE_OTLP_ENDPOINT to send them to.")
-        tokens, token_file = (settings.tokens, None) if settings.tokens else first_start_token(settings.data_dir)
-        settings.keep_apart(tokens)
+        tokens, token_file = _tokens(settings)
         load_encodings()  # before the workers are forked: they share it
         _check_app(store_url, settings, tokens)
         listener = _listen(settings.host, settings.port)
@@ -71,6 +70,7 @@ def launch(settings: Settings) -> None:
             listener=listener.detach(),
             store_url=store_url,
             tokens=tokens,
+            read_tokens=lambda: _tokens(settings)[0],
             embedded=embedded,
             on_ready=on_ready,
             in_worker=data.close,
@@ -90,6 +90,20 @@ def _own_store(settings: Settings) -> EmbeddedStore | None:
     if settings.store_memory:
         log.warning("ENSEMBLE_STORE_MEMORY is of no effect on the store of ENSEMBLE_REDIS_URL: set maxmemory there.")
     return None
+
+
+def _tokens(settings: Settings) -> tuple[Mapping[str, str], Path | None]:
+    """Return the tenant of each token as it is now, and the file the token stands in if it was made at the first start.
+
+    Raises:
+        BadSettingError: One of them opens the metrics as well.
+        BadSettingError, StartError: A file they are read from can't be used.
+
+    """
+    given = settings.tokens_now()
+    tokens, file = (given, None) if given else first_start_token(settings.data_dir)
+    settings.keep_apart(tokens)
+    return tokens, file
 
 
 def _check_store(url: str, settings: Settings) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 import logging
+import signal
 import socket
 import struct
 import time
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, cast
 
@@ -28,6 +30,10 @@ PIECE_S = 5
 """How long a thread waits for the next piece of a request, or for a client to take the next piece of an answer."""
 REQUEST_S = 30.0
 """How long it waits for a request as a whole."""
+LAST_S = 1.0
+"""How long it waits for the first piece from who has connected to a process just before that was told to stop."""
+REPLACED_S = 25
+"""What requests under way are given in a process that makes way for a new one; those that wait take 20 s at most."""
 
 log = logging.getLogger("sidecar.http")
 
@@ -37,11 +43,18 @@ _PIECE = struct.pack("ll", PIECE_S, 0)
 class PatientWorker(ThreadWorker):
     """Serves clients as long as they send."""
 
+    def init_signals(self) -> None:
+        """Listen to signals; a SIGHUP says that the SIGTERM that follows is no hurry, since a new process serves by then."""
+        super().init_signals()  # type: ignore[no-untyped-call] # gunicorn is not annotated
+        signal.signal(signal.SIGHUP, lambda *_: self.cfg.set("graceful_timeout", REPLACED_S))
+        signal.siginterrupt(signal.SIGHUP, False)
+
     def handle(self, conn: TConn) -> Any:
         """Serve one request; return whether the connection stays open."""
         if not conn.initialized:
-            if not conn.data_ready and not conn.wait_for_data(0):  # type: ignore[no-untyped-call] # gunicorn's
-                return gthread._DEFER  # noqa: SLF001 -- come again once it has sent something
+            wait_s = 0 if self.alive else LAST_S
+            if not conn.data_ready and not conn.wait_for_data(wait_s):  # type: ignore[no-untyped-call] # gunicorn's
+                return gthread._DEFER if self.alive else False  # noqa: SLF001 -- come again once it has sent something
             for way in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
                 # The kernel's timeouts: gunicorn sets the socket's own anew for every request.
                 conn.sock.setsockopt(socket.SOL_SOCKET, way, _PIECE)
@@ -49,6 +62,15 @@ class PatientWorker(ThreadWorker):
             cast(Any, conn.parser).unreader = _Patient(conn.sock)  # type: ignore[no-untyped-call] # gunicorn's
         cast(Any, conn.parser).unreader.until = time.monotonic() + REQUEST_S
         return super().handle(conn)  # type: ignore[no-untyped-call] # gunicorn is not annotated
+
+    def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
+        """Let go of a connection, or keep it for its next request."""
+        served = not fs.cancelled() and not fs.exception()
+        if served and fs.result() is gthread._DEFER and not self.alive:  # noqa: SLF001
+            # It was told to stop just after it had accepted the connection: gunicorn by itself would drop it unread.
+            self.enqueue_req(conn)  # type: ignore[no-untyped-call] # gunicorn is not annotated
+            return
+        super().finish_request(conn, fs)  # type: ignore[no-untyped-call] # gunicorn is not annotated
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Answer what gunicorn can't read, or what failed outside of the app, as the app would: with a problem."""

@@ -14,11 +14,12 @@ from gunicorn.arbiter import Arbiter
 
 from sidecar.app import create_app
 from sidecar.embedded import EmbeddedStore
+from sidecar.errors import StartError
 from sidecar.health import product_version
 from sidecar.keeper import Keeper
 from sidecar.logs import GunicornLogger
 from sidecar.runs.sweep import Sweeper
-from sidecar.settings import Settings
+from sidecar.settings import BadSettingError, Settings
 from sidecar.store.connection import connect
 from sidecar.store.store import Store
 from sidecar.telemetry.tracing import start_tracing
@@ -50,15 +51,20 @@ class Server(BaseApplication):
         listener: int,
         store_url: str,
         tokens: Mapping[str, str],
+        read_tokens: Callable[[], Mapping[str, str]],
         embedded: EmbeddedStore | None,
         on_ready: Callable[[], None],
         in_worker: Callable[[], None],
     ) -> None:
-        """Serve at the socket with the file descriptor *listener*, which is the server's from now on."""
+        """Serve at the socket with the file descriptor *listener*, which is the server's from now on.
+
+        *read_tokens* tells which tokens hold by the time it is called; it raises BadSettingError or StartError.
+        """
         self._settings = settings
         self._listener = listener
         self._store_url = store_url
         self._tokens = tokens
+        self._read_tokens = read_tokens
         self._embedded = embedded
         self._on_ready = on_ready
         self._in_worker = in_worker
@@ -142,6 +148,17 @@ class Server(BaseApplication):
         self._meters = Meters(new_board(1)) if worker.place is None else Meters(self._board, worker.place)
         self._meters.begin(dict.fromkeys(self._tokens.values()))
 
+    def renew_tokens(self) -> bool:
+        """Let processes that are started from now on know the tokens as they are now; say whether those can be used."""
+        try:
+            self._tokens = self._read_tokens()
+        except (BadSettingError, StartError) as error:
+            log.error("The tokens were not read anew, and those in use stay. %s", error)  # noqa: TRY400 -- it says it all
+            return False
+        names = ", ".join(dict.fromkeys(self._tokens.values()))
+        log.info("The tokens were read anew, of the tenants %s; new processes take over.", names)
+        return True
+
     def run(self) -> None:
         """Serve until told to stop; leaves by SystemExit, in the launcher and in every worker."""
         _Supervisor(self, self._embedded).run()  # type: ignore[no-untyped-call] # gunicorn is not annotated
@@ -151,6 +168,7 @@ class _Supervisor(Arbiter):
     """Gunicorn's master process, which restarts a crashed embedded store as it does a crashed worker."""
 
     def __init__(self, server: Server, embedded: EmbeddedStore | None) -> None:
+        self._server = server
         self._keeper = Keeper(embedded) if embedded else None
         super().__init__(server)  # type: ignore[no-untyped-call] # gunicorn is not annotated
 
@@ -163,6 +181,14 @@ class _Supervisor(Arbiter):
         """Take note of children that have ended: of the store first, or gunicorn takes its exit status for itself."""
         self._look_after_store()
         super().reap_workers()  # type: ignore[no-untyped-call] # gunicorn is not annotated
+
+    def handle_hup(self) -> None:
+        """Replace all processes by new ones, which know the tokens as they are now; what is under way is ended first."""
+        if not self._server.renew_tokens():
+            return
+        for pid in tuple(self.WORKERS):
+            self.kill_worker(pid, signal.SIGHUP)  # type: ignore[no-untyped-call] # gunicorn is not annotated
+        super().handle_hup()  # type: ignore[no-untyped-call] # gunicorn is not annotated
 
     def _look_after_store(self) -> None:
         if self._keeper:

@@ -179,7 +179,9 @@ class Settings:
     )
     """The tenant of each token, from either variable."""
     tokens_file: Path | None = _setting(  # noqa: RUF009 -- it declares a field
-        _path, "", "A file to read `ENSEMBLE_TOKENS` from, such as a secret's; entries may stand on lines, too."
+        _path,
+        "",
+        "A file to read `ENSEMBLE_TOKENS` from, such as a secret's, and again at a SIGHUP; entries may stand on lines, too.",
     )
     metrics_token: str | None = field(
         repr=False,
@@ -247,6 +249,10 @@ class Settings:
                 f"ENSEMBLE_METRICS_TOKEN: It is the token of {tokens[self.metrics_token]!r} as well. Take one of its own: "
                 "who reads metrics need not be able to do anything else."
             )
+
+    def tokens_now(self) -> Mapping[str, str] | None:
+        """Return the tokens as they are set by now: a file may hold others than at the start. Raises BadSettingError."""
+        return _from_file(self.tokens_file, None) if self.tokens_file else self.tokens
 
 
 def table() -> list[tuple[str, str, str]]:

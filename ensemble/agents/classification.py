@@ -78,6 +78,11 @@ def judge_response(
 
     """
     delay = retry_after_s(headers, now or datetime.now(UTC))
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        fix = "Write its URL, with user name and password, into Proxy URL: http://user:password@host:port."
+        return _verdict(
+            Outcome.MISCONFIGURED, f"{subject} can't be called: a proxy on the way wants a login (407). {fix}"
+        )
     error = parse_json(body)
     if isinstance(error, dict) and status >= HTTPStatus.MULTIPLE_CHOICES:
         return judge_error(status, str(error.get("code") or ""), _words(error), subject, delay)

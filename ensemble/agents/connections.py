@@ -35,11 +35,15 @@ trace, so ours are given up before.
 class NoAnswer(Exception):  # noqa: N818 - what the caller learns, not a fault of ours
     """No whole answer came; the message tells why and holds no key."""
 
-    def __init__(self, words: str, *, sent: bool, too_large: bool = False) -> None:
-        """Take what happened in *words*, and whether the request had been *sent* in full."""
+    def __init__(self, words: str, *, sent: bool, too_large: bool = False, misconfigured: bool = False) -> None:
+        """Take what happened in *words*, and whether the request had been *sent* in full.
+
+        *misconfigured*: it will happen again until somebody has changed a setting.
+        """
         super().__init__(words)
         self.sent = sent
         self.too_large = too_large
+        self.misconfigured = misconfigured
 
 
 class Response:
@@ -146,8 +150,8 @@ _WORDS = {
     Why.NO_TLS: "{host} could not prove who it is (TLS). Check that the base URL begins rightly, http or https; the certificate of "
     "an authority of your own has to be among the CA certificates.",
     Why.NO_PROXY: "The proxy {proxy} can't be reached, or is no HTTP proxy. Check the proxy's URL.",
-    Why.PROXY_LOGIN: "The proxy {proxy} wants a user name and a password, or others (HTTP 407). Write them into the "
-    "proxy's URL: http://user:password@host:port.",
+    Why.PROXY_LOGIN: "The proxy {proxy} wants a user name and a password, or others (HTTP 407). Write them into "
+    "Proxy URL: http://user:password@host:port.",
     Why.PROXY_REFUSED: "The proxy {proxy} does not lead to {host} (HTTP {status}). Check the base URL, and what the "
     "proxy allows.",
     Why.SILENCE: "{host} did not answer in time.",
@@ -160,4 +164,5 @@ def _no_answer(failed: Failed, origin: Origin | None, *, sent: bool, passage: Pa
     """Put into words what happened; an address that is none is not repeated, for it may hold anything."""
     host = "The server" if origin is None else origin.authority
     proxy = "" if passage.proxy is None else passage.proxy.origin.authority
-    return NoAnswer(_WORDS[failed.why].format(host=host, proxy=proxy, status=failed.status), sent=sent)
+    words = _WORDS[failed.why].format(host=host, proxy=proxy, status=failed.status)
+    return NoAnswer(words, sent=sent, misconfigured=failed.why is Why.PROXY_LOGIN)

@@ -91,6 +91,10 @@ class Door:
         """Classify what the network did, seen with the call's own deadline and cancel."""
         if scope.cancelled:
             return Reply(outcome=Outcome.CANCELLED, message="The call was cancelled.", sent=error.sent)
+        if error.misconfigured:
+            return Reply(
+                outcome=Outcome.MISCONFIGURED, message=f"{self.subject} can't be called. {error}", sent=error.sent
+            )
         if scope.left_s() <= CLOSE_S and not error.too_large:
             time_s = f"{scope.timeout_s:.1f}".removesuffix(".0")
             words = f"{self.subject} did not answer within {time_s} s. Give the step a longer timeout if it needs it."

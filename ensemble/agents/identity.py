@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 __all__ = [
@@ -87,9 +88,24 @@ def _split(url: str) -> SplitResult:
         raise BaseUrlError("The base URL holds a user name or password. Leave them out: the app's key opens the door.")
     if not parts.hostname or not _HOST.match(parts.hostname) or port == 0:
         raise BaseUrlError("The base URL names no host. Write it as https://your-dify/v1.")
+    if _is_link_local(parts.hostname):
+        raise BaseUrlError(
+            "The base URL's host is a link-local address, at which clouds give their machines keys, and no Dify is. "
+            "Write the name or the address of your Dify."
+        )
     if parts.query or parts.fragment:
         raise BaseUrlError("The base URL holds a '?' or '#'. It ends in /v1, with nothing after it.")
     return parts
+
+
+def _is_link_local(host: str) -> bool:
+    """Return whether *host* is such an address as it is written; names are not looked up, who answers for them may change."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_link_local
 
 
 def _origin(parts: SplitResult) -> str:

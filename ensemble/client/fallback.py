@@ -59,7 +59,7 @@ class FallbackLedger:
         book: Ledger,
         absence: Absence,
         *,
-        hand_in: Callable[[Ledger, Exchange], None],
+        hand_in: Callable[[Ledger, tuple[Exchange, ...]], None],
         fail_open: bool = True,
     ) -> None:
         """Serve one run; what the sidecar missed goes to *hand_in*, with the sidecar."""
@@ -124,9 +124,9 @@ class FallbackLedger:
             return
         self._owes = False
         cut = CloseRun(status=RunStatus.FAILED, answer="", warnings=("The call ended before the run did.",))
-        ask = self._journal.hand_in(self._journal.close or cut)
-        if ask is not None:
-            self._hand_in(self._sidecar, ask)
+        asks = self._journal.hand_in(self._journal.close or cut)
+        if asks:
+            self._hand_in(self._sidecar, asks)
 
     def _asked(self, ask: Exchange) -> ExchangeAnswer:
         if ask.open is not None and ask.open.run_key == ask.run_id and self._fail_open and self._absence.lasts():
@@ -146,7 +146,10 @@ class FallbackLedger:
         except SidecarRefused as error:
             if ask.open is not None or self._journal.opening is None or error.code not in _FORGOTTEN:
                 raise
-        answer = self._sidecar.exchange(self._journal.whole(ask))
+        *before, last = self._journal.again(ask)
+        for part in before:
+            self._sidecar.exchange(part)
+        answer = self._sidecar.exchange(last)
         self.warnings.append("The sidecar's store had lost a part of this run; it was told everything once more.")
         return answer
 

@@ -1,12 +1,16 @@
 """What one run has told its ledger and heard from it: enough for a ledger that knows nothing of it to know it whole.
 
 Kept for as long as the run is, as references to what the engine holds anyway. Telling a ledger what it knows already
-changes nothing there: tickets are known by their ids, the first settlement of each wins.
+changes nothing there: tickets are known by their ids, the first settlement of each wins. So a run of many attempts is
+told in several exchanges, each far below what a ledger takes at once, and any of them may be sent again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
+
+from pydantic_core import to_json
 
 from ensemble.contract.exchange import (
     AdmissionAsk,
@@ -21,7 +25,12 @@ from ensemble.contract.exchange import (
 )
 from ensemble.contract.results import StepResult
 
-__all__ = ["Journal", "told_again"]
+__all__ = ["MOST_AT_ONCE", "MOST_BYTES", "Journal", "told_again"]
+
+MOST_AT_ONCE = 500
+"""How many attempts and results one exchange tells of."""
+MOST_BYTES = 4 * 1024 * 1024
+"""How much of them, as JSON, unless one by itself is longer."""
 
 
 class Journal:
@@ -62,31 +71,67 @@ class Journal:
                 self._ended.setdefault(admission.result.step, admission.result)
 
     def whole(self, ask: Exchange, *, run_key: str | None = None) -> Exchange:
-        """Return *ask* for a ledger that may know nothing of the run, with all that came before it.
+        """Return *ask* for this process's own ledger, which takes any number at once, with all that came before it.
 
         *run_key*: under which it is opened there; None: its own.
         """
         opening = None if self.opening is None else told_again(self.opening)
         if opening is not None and run_key is not None:
             opening = opening.model_copy(update={"run_key": run_key})
-        return ask.model_copy(update={"epoch": None, "open": opening, **self._told()})
+        told = self._told(self._admitted | self._settled | self._reached, self._ended)
+        return ask.model_copy(update={"epoch": None, "open": opening, **told})
 
-    def hand_in(self, close: CloseRun) -> Exchange | None:
-        """Return the whole run as one ask that ends with *close*; None for a run that was never opened anywhere."""
+    def again(self, ask: Exchange) -> tuple[Exchange, ...]:
+        """Return asks for a ledger that may know nothing of the run: all that came before *ask*, and last itself."""
+        opening = None if self.opening is None else told_again(self.opening)
+        *before, last = self._parts()
+        bare = Exchange(run_id=ask.run_id, owner=ask.owner, open=opening)
+        asks = [bare.model_copy(update=part) for part in before]
+        return (*asks, ask.model_copy(update={"epoch": None, "open": opening, **last}))
+
+    def hand_in(self, close: CloseRun) -> tuple[Exchange, ...]:
+        """Return the whole run as asks the last of which ends with *close*; none for one that was opened nowhere."""
         if self.opening is None:
-            return None
-        opening = told_again(self.opening)
-        ask = Exchange(run_id=self._run_id, owner=self._owner, open=opening, close=close)
-        # Not checked: that there may be too much for one exchange is for the ledger to say. The run itself is over.
-        return ask.model_copy(update=self._told())
+            return ()
+        parts = self._parts()
+        # An older ledger knows of no parts, and takes what comes in one.
+        opening = told_again(self.opening).model_copy(update={"afterwards": len(parts) > 1})
+        bare = Exchange(run_id=self._run_id, owner=self._owner, open=opening)
+        asks = [bare.model_copy(update=part) for part in parts]
+        return (*asks[:-1], asks[-1].model_copy(update={"close": close}))
 
-    def _told(self) -> dict[str, Any]:
+    def _parts(self) -> list[dict[str, Any]]:
+        """Return all that was told in pieces of a size, at least one: attempts as they went out, then steps without."""
+        tickets = _cut({ticket: self._bytes(ticket) for ticket in self._admitted | self._settled | self._reached})
+        steps = _cut({step: len(to_json(result)) for step, result in self._ended.items()})
+        pieces = [(each, ()) for each in tickets[:-1]] + [(tickets[-1], steps[0])] + [((), each) for each in steps[1:]]
+        return [self._told(set(tickets), steps) for tickets, steps in pieces]
+
+    def _told(self, tickets: Container[str], steps: Iterable[str]) -> dict[str, Any]:
+        """Return what was told of some attempts, each kind in the order it was told in, and of some steps."""
         return {
-            "late": tuple(self._admitted.values()),
-            "reached": tuple(self._reached.values()),
-            "settle": tuple(self._settled.values()),
-            "ended": tuple(self._ended.values()),
+            "late": tuple(each for ticket, each in self._admitted.items() if ticket in tickets),
+            "reached": tuple(each for ticket, each in self._reached.items() if ticket in tickets),
+            "settle": tuple(each for ticket, each in self._settled.items() if ticket in tickets),
+            "ended": tuple(self._ended[step] for step in steps),
         }
+
+    def _bytes(self, ticket: str) -> int:
+        told = (self._admitted.get(ticket), self._reached.get(ticket), self._settled.get(ticket))
+        return sum(len(to_json(each)) for each in told if each is not None)
+
+
+def _cut(sizes: Mapping[str, int]) -> list[list[str]]:
+    """Return the names in *sizes* in pieces that one exchange can tell, at least one."""
+    pieces: list[list[str]] = [[]]
+    size = 0
+    for name, each in sizes.items():
+        if pieces[-1] and (len(pieces[-1]) == MOST_AT_ONCE or size + each > MOST_BYTES):
+            pieces.append([])
+            size = 0
+        pieces[-1].append(name)
+        size += each
+    return pieces
 
 
 def told_again(opening: OpenRun) -> OpenRun:

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ensemble.client.errors import BadCredentials, SidecarRefused
 from ensemble.contract.exchange import Exchange
@@ -22,7 +22,7 @@ __all__ = ["MOST_BYTES", "MOST_RUNS", "Outbox"]
 
 MOST_RUNS = 1_000
 MOST_BYTES = 16 * 2**20
-"""What waits at most; beyond either the oldest is given up."""
+"""What waits at most; beyond either the oldest is given up, but for the one that came last, however large it is."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 """How long a sidecar that did not take something is left alone: the first, doubling up to the second."""
 
@@ -32,7 +32,8 @@ log = logging.getLogger("ensemble.outbox")
 @dataclass(frozen=True, slots=True)
 class _Entry:
     ledger: Ledger
-    ask: Exchange
+    asks: tuple[Exchange, ...]
+    """The parts of what one run did that are still to be handed in, in order; at least one."""
     size: int
 
 
@@ -53,10 +54,11 @@ class Outbox:
         """How many runs wait."""
         return len(self._waiting)
 
-    def put(self, ledger: Ledger, ask: Exchange) -> None:
-        """Let *ask* be handed to *ledger* as soon as that answers."""
+    def put(self, ledger: Ledger, asks: tuple[Exchange, ...]) -> None:
+        """Let *asks*, the parts of one run, be handed to *ledger* as soon as that answers, one after the other."""
+        size = sum(len(ask.model_dump_json()) for ask in asks)
         with self._lock:
-            too_much = self._keep(_Entry(ledger, ask, len(ask.model_dump_json())))
+            too_much = self._keep(_Entry(ledger, asks, size))
             begin, self._delivering = not self._delivering, True
         for entry in too_much:
             self._give_up(entry, "too much waits for the sidecar")
@@ -81,12 +83,15 @@ class Outbox:
                 pause = min(LONGEST_PAUSE_S, pause * 2)
 
     def _hand_in(self, entry: _Entry) -> bool:
-        """Hand one in; say whether it is off our hands."""
+        """Hand one in; say whether it is off our hands. Of one that is not, what was taken is not sent again."""
+        asks = entry.asks
         try:
-            entry.ledger.exchange(entry.ask)
+            while asks:
+                entry.ledger.exchange(asks[0])
+                asks = asks[1:]
         except LedgerUnavailable:
             with self._lock:
-                self._waiting.append(entry)
+                self._waiting.append(replace(entry, asks=asks))
                 self._size += entry.size
             return False
         except (BadCredentials, SidecarRefused) as error:
@@ -100,7 +105,7 @@ class Outbox:
         self._waiting.append(entry)
         self._size += entry.size
         too_much = []
-        while len(self._waiting) > MOST_RUNS or self._size > MOST_BYTES:
+        while len(self._waiting) > 1 and (len(self._waiting) > MOST_RUNS or self._size > MOST_BYTES):
             too_much.append(self._waiting.popleft())
             self._size -= too_much[-1].size
         return too_much
@@ -118,7 +123,7 @@ class Outbox:
         self.given_up += 1
         log.warning(
             "What run %s did while the sidecar was away was not handed in (%s); %d runs so far.",
-            entry.ask.run_id,
+            entry.asks[0].run_id,
             why,
             self.given_up,
         )

@@ -101,6 +101,11 @@ class OpenRun(Ask):
         default="", max_length=64, description="Tells the caller's users apart: a hash, no name; empty where unknown."
     )
     parent: Parent | None = Field(default=None, description="None: nobody's nested run, as far as it knows.")
+    afterwards: bool = Field(
+        default=False,
+        description="The run is over, and is told of in several exchanges, the last of which closes it; that takes "
+        "nothing from anybody.",
+    )
 
 
 class AdmissionAsk(Ask):

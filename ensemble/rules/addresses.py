@@ -25,6 +25,7 @@ __all__ = [
     "STEPS",
     "agent_at",
     "attempt_at",
+    "below_hash",
     "breaker_at",
     "breaker_changes_at",
     "budget_definition_at",
@@ -101,6 +102,11 @@ def attempt_at(run_id: str, ticket: str) -> Address:
 def step_at(run_id: str, step: str) -> Address:
     """Return the address of a step's result."""
     return Address(f"run:{run_id}", STEP + step)
+
+
+def below_hash(run_id: str) -> str:
+    """Return the key of the ids of the runs that were opened inside a run's calls, and of whether it was cancelled."""
+    return f"below:{run_id}"
 
 
 def run_key_at(run_key: str, fingerprint: str) -> Address:

@@ -37,7 +37,7 @@ def open_again(run: Run | None, owner: str, now_ms: int, *, closing: bool) -> St
 
     The same owner again is the same ask sent twice, or a late copy of it: it never opens what it has closed itself, and
     never takes back what was taken from it. *closing*: the same exchange also closes the run, as a book does that is
-    handed in late; that takes nothing from anybody.
+    handed in late, or is a part of such a book; that takes nothing from anybody.
     """
     if run is None:
         return Standing.NEW

@@ -11,6 +11,7 @@ from ensemble.contract.messages import MessageType
 from plugin.errors import BadParameters, in_words
 from plugin.reader import Reader
 from plugin.saying import WRITER, names, needed_trace_id, number, value
+from plugin.stripped import stripped_id
 
 __all__ = ["MESSENGER_PARAMETERS", "MessengerParameters", "Operation", "read_messenger_parameters"]
 
@@ -104,6 +105,12 @@ def read_messenger_parameters(raw: Mapping[str, Any]) -> MessengerParameters:
         lease_ms=_whole(reader, "lease_s", least=1, most=_LONGEST_LEASE_S, default=30, scale=1000),
         limit=_whole(reader, "limit", least=1, most=100, default=1 if operation is Operation.RECEIVE else 100),
     )
+    # With such an id every message would be the same one, and only the first be sent.
+    stripped = (
+        *(stripped_id("message_id", each, surely=True) for each in read.message_ids),
+        stripped_id("receipt", read.receipt),
+    )
+    reader.faults.extend(fault for fault in stripped if fault is not None)
     if reader.faults:
         raise BadParameters(in_words(reader.faults))
     return read

@@ -35,6 +35,11 @@ MESSENGER_VARIABLES = (
 )  # fmt: skip
 """Every variable sent."""
 
+_PARAMETERS = {
+    "sender_agent_id": "agent", "receiver_agent_id": "to", "message_ids": "message_id", "task_priority": "priority",
+    "at_most": "limit",
+}  # fmt: skip
+"""What fills the fields of the contract that are called otherwise there."""
 _GONE = "The delivery is not this receipt's any more: it was settled before, or was delivered again after its lease."
 
 
@@ -50,7 +55,7 @@ def exchange_messages(parameters: Mapping[str, Any], credentials: Mapping[str, A
     try:
         return _DOING[asked.operation](sidecar, asked)
     except ValidationError as error:
-        raise BadParameters(in_words(faults_of(error))) from None
+        raise BadParameters(in_words(faults_of(error, _PARAMETERS))) from None
 
 
 def _send(sidecar: SidecarLedger, asked: MessengerParameters) -> Said:
@@ -108,7 +113,8 @@ def _reject(sidecar: SidecarLedger, asked: MessengerParameters) -> Said:
 
 
 def _register(sidecar: SidecarLedger, asked: MessengerParameters) -> Said:
-    created = [sidecar.register_agent(_at(asked, agent), Register()).created for agent in asked.agents]
+    boxes = [_at(asked, agent) for agent in asked.agents]  # all of them, before any is made
+    created = [sidecar.register_agent(box, Register()).created for box in boxes]
     outcome = "registered" if any(created) else "known"
     return _said(asked, f"{', '.join(asked.agents)} can receive messages.", outcome=outcome, count=len(created))
 

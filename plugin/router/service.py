@@ -28,9 +28,10 @@ from plugin.credentials import Credentials, read_credentials
 from plugin.errors import BadParameters, NoRouteChosen, in_words
 from plugin.failing import hard_failure
 from plugin.limiting import too_many_agents
-from plugin.requesting import requested, stripped
+from plugin.requesting import requested
 from plugin.router.parameters import RouterParameters, read_router_parameters
 from plugin.routing import Prepared, notes, prepared, told
+from plugin.stripped import stripped_task
 
 __all__ = ["RouterReport", "route"]
 
@@ -112,7 +113,7 @@ def _run(
             answer="",
             results=(),
             usage=total_usage(()),
-            warnings=(*plan.warnings, *stripped(read.query)),
+            warnings=(*plan.warnings, *stripped_task(read.query)),
             trace_id=read.trace_id or uuid4().hex,
             run_id="",
         )

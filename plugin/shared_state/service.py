@@ -37,6 +37,11 @@ SHARED_STATE_VARIABLES = (
 """Every variable sent."""
 
 _LISTED = 1000
+_PARAMETERS = {
+    "writer": "agent", "prefix": "key", "limit": "at_most",
+    "by": "value", "items": "value", "patch": "value", "add": "value", "remove": "value", "puts": "value",
+}  # fmt: skip
+"""What fills the fields of the contract that are called otherwise there."""
 
 
 def share_state(parameters: Mapping[str, Any], credentials: Mapping[str, Any], pools: Pools = POOLS) -> Said:
@@ -51,7 +56,8 @@ def share_state(parameters: Mapping[str, Any], credentials: Mapping[str, Any], p
     try:
         return _DOING[asked.operation](sidecar, asked)
     except ValidationError as error:
-        raise BadParameters(in_words(faults_of(error))) from None
+        inside = {"key": "value"} if asked.operation is Operation.PUT_MANY else {}
+        raise BadParameters(in_words(faults_of(error, _PARAMETERS | inside))) from None
 
 
 def _get(sidecar: SidecarLedger, asked: SharedStateParameters) -> Said:

@@ -20,6 +20,15 @@ local agents, messages, log, deliveries, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[
 local ready, later, leased, dead, bell = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local most_rings = 64
 
+-- A key of another type is refused when it is touched, which must not be after something else is written.
+for _, key in ipairs({agents, messages, deliveries, meta}) do
+  redis.call('HLEN', key)
+end
+for _, key in ipairs({log, ready, later, leased, dead}) do
+  redis.call('ZCARD', key)
+end
+redis.call('LLEN', bell)
+
 local function now_ms()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)

@@ -22,6 +22,8 @@ Returns  {0, 0}      it is somebody else's or was settled before; or its lease h
          {1, pause}  it comes again after that many milliseconds
          {2, 0}      it is a dead letter
 ]]
+redis.call('ZCARD', KEYS[11])  -- as mailbox.lua makes sure of the other keys
+redis.call('LLEN', KEYS[12])
 local id, receipt, now = ARGV[2], ARGV[3], now_ms()
 local delivery, most = delivery_of(id), most_deliveries(ARGV[4])
 if not delivery or not most then

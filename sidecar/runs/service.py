@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import partial
 
 from ensemble.contract.caching import CacheParams, CacheView
@@ -10,6 +11,7 @@ from ensemble.contract.exchange import Exchange, ExchangeAnswer, Role, RunHead
 from ensemble.contract.problems import Fault
 from ensemble.contract.runs import CancelAnswer, RunList, RunLog, RunParams, RunsParams, RunView
 from ensemble.rules.addresses import run_hash
+from ensemble.rules.lineage.below import below_wants, runs_to_cancel
 from ensemble.rules.runs.caching import cache_view, cache_wants
 from ensemble.rules.runs.ending import cancel, ending_wants
 from ensemble.rules.runs.exchange import Conflict, Defaults, UnknownRun, decide, wanted
@@ -54,12 +56,18 @@ class Runs:
         return answer
 
     def cancel(self, tenant: str, params: RunParams) -> CancelAnswer:
-        """End a run that is under way, by its engine if one runs it. Raises NotFound, Contended."""
+        """End a run that is under way, by its engine if one runs it, and all runs below it. Raises NotFound, Contended.
+
+        One that was cancelled before is cancelled as before: what was not reached then is reached now.
+        """
         run_id = params.run_id
         try:
             status = self._store.decide(tenant, partial(cancel, run_id), ending_wants(run_id))
         except UnknownRun as error:
             raise _unknown(error) from error
+        for below in self._store.look(tenant, partial(runs_to_cancel, run_id), below_wants(run_id)):
+            with suppress(UnknownRun):  # its time to be kept has passed
+                self._store.decide(tenant, partial(cancel, below), ending_wants(below))
         return CancelAnswer(run_id=run_id, status=status)
 
     def get(self, tenant: str, params: RunParams) -> RunView:
@@ -101,7 +109,7 @@ def _tell(tenant: str, ask: Exchange, run: RunHead) -> None:
     if run.role is not Role.OWNER:
         return
     extra = {"tenant": tenant, "run_id": run.run_id}
-    if ask.open:
+    if ask.open and not ask.open.afterwards:
         became = "opened" if run.epoch == 1 else "taken up again"
         log.info("Run %s was %s.", run.run_id, became, extra=extra | {"trace_id": run.trace_id, "epoch": run.epoch})
     if ask.close:

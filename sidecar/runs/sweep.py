@@ -3,7 +3,8 @@
 It runs as a thread of the workers, not in gunicorn's master: the master has to restart workers and the store whatever
 happens, so it must never wait for the store. Which worker sweeps a tenant is settled in Redis, because several sidecars
 may share one, each with tenants of its own: whoever sets a tenant's key that lapses after a round has that round. A sweeper
-killed in the middle leaves nothing behind.
+killed in the middle leaves nothing behind. Sidecars whose leases differ have rounds of their own: one with a short lease must
+not wait for the rounds of one with a long one, and what two of them sweep is swept once.
 """
 
 from __future__ import annotations
@@ -28,8 +29,6 @@ __all__ = ["EVERY_S", "Sweeper"]
 
 EVERY_S = 10.0
 """How often there is a sweep, or as often as three times a lease where that is shorter."""
-ROUND = "sweep"
-"""The tenant's key that gives the round to who sets it."""
 MOST_RUNS = 500
 """Lapsed runs of one tenant in one round."""
 LOOKED_AT = 200
@@ -84,9 +83,10 @@ class Sweeper:
             self.round()
 
     def _has_round(self, tenant: str) -> bool:
-        key = full_key(tenant, ROUND)
+        """Take the round if nobody has: it is whose key this is, until the key lapses."""
+        round_ms = int(self._every_s * 1000)
         with store_errors():
-            return bool(self._store.redis.set(key, "1", nx=True, px=int(self._every_s * 1000)))
+            return bool(self._store.redis.set(full_key(tenant, f"sweep:{round_ms}"), "1", nx=True, px=round_ms))
 
     def _swept(self, tenant: str) -> int:
         lapsed = 0

@@ -31,7 +31,7 @@ class CountedWorker(ShortcutWorker):
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
         """Take it back."""
         self._count(-1)
-        super().finish_request(conn, fs)  # type: ignore[no-untyped-call] # gunicorn is not annotated
+        super().finish_request(conn, fs)
 
     def _count(self, change: int) -> None:
         self._in_hand += change

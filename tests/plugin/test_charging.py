@@ -132,7 +132,7 @@ def test_a_run_that_goes_on_is_handed_in_with_its_budgets() -> None:
     handed_in: list[Exchange] = []
     sidecar = Sidecar()
     sidecar.away = SidecarUnavailable("It is away.")
-    ledger = FallbackLedger(sidecar, Book(), Absence(Clock()), hand_in=lambda _, ask: handed_in.append(ask))
+    ledger = FallbackLedger(sidecar, Book(), Absence(Clock()), hand_in=lambda _, asks: handed_in.extend(asks))
     ask = opening(wish("one", "1"))
     assert ask.open is not None
     budgets: tuple[BudgetName, ...] = ("user:42",)

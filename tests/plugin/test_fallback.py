@@ -43,7 +43,7 @@ def handed_in() -> list[Exchange]:
 @pytest.fixture
 def ledger(sidecar: Sidecar, book: Book, handed_in: list[Exchange]) -> FallbackLedger:
     """Return one run's ledger."""
-    return FallbackLedger(sidecar, book, Absence(Clock()), hand_in=lambda _, ask: handed_in.append(ask))
+    return FallbackLedger(sidecar, book, Absence(Clock()), hand_in=lambda _, asks: handed_in.extend(asks))
 
 
 def one_more(sidecar: Sidecar, book: Book, absence: Absence | None = None) -> FallbackLedger:

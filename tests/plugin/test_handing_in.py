@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ensemble.client import journal
 from ensemble.client.fallback import Absence, FallbackLedger
 from ensemble.contract.exchange import (
     Exchange,
@@ -36,7 +37,7 @@ def handed_in() -> list[Exchange]:
 @pytest.fixture
 def ledger(sidecar: Sidecar, book: Book, handed_in: list[Exchange]) -> FallbackLedger:
     """Return one run's ledger."""
-    return FallbackLedger(sidecar, book, Absence(Clock()), hand_in=lambda _, ask: handed_in.append(ask))
+    return FallbackLedger(sidecar, book, Absence(Clock()), hand_in=lambda _, asks: handed_in.extend(asks))
 
 
 def test_a_run_that_went_on_alone_is_handed_in_whole(
@@ -97,7 +98,7 @@ def test_fail_closed_fails_and_still_hands_in_what_was_paid_for(
 ) -> None:
     """The news that found nobody is not lost: a repeated call does not pay for it again."""
     ledger = FallbackLedger(
-        sidecar, book, Absence(Clock()), hand_in=lambda _, ask: handed_in.append(ask), fail_open=False
+        sidecar, book, Absence(Clock()), hand_in=lambda _, asks: handed_in.extend(asks), fail_open=False
     )
     epoch = ledger.exchange(opening(wish("one", "1"))).run.epoch
     sidecar.away = SidecarUnavailable("gone")
@@ -114,7 +115,7 @@ def test_fail_closed_fails_and_still_hands_in_what_was_paid_for(
 def test_fail_closed_starts_nothing_without_a_sidecar(sidecar: Sidecar, book: Book, handed_in: list[Exchange]) -> None:
     """And there is nothing to hand in."""
     ledger = FallbackLedger(
-        sidecar, book, Absence(Clock()), hand_in=lambda _, ask: handed_in.append(ask), fail_open=False
+        sidecar, book, Absence(Clock()), hand_in=lambda _, asks: handed_in.extend(asks), fail_open=False
     )
     sidecar.away = SidecarUnavailable("gone")
     with pytest.raises(SidecarUnavailable):
@@ -136,6 +137,22 @@ def test_a_store_that_lost_its_last_second_is_told_again(sidecar: Sidecar, ledge
     assert ledger.durable
     assert [result.step for result in sidecar.run(RUN).results] == ["one", "two"]
     assert "lost a part" in ledger.warnings[0]
+
+
+def test_a_long_run_is_told_again_in_parts(
+    sidecar: Sidecar, ledger: FallbackLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No request is longer for it than the sidecar takes, and the run goes on all the same."""
+    monkeypatch.setattr(journal, "MOST_AT_ONCE", 1)
+    epoch = ledger.exchange(opening(wish("one", "1"))).run.epoch
+    ledger.exchange(going_on(epoch, settle=(news("one", "1"),), admit=(wish("two", "2"),)))
+    sidecar.forget()
+    before = sidecar.asked
+
+    ledger.exchange(going_on(epoch, settle=(news("two", "2"),), close=CLOSE))
+
+    assert sidecar.asked == before + 3  # refused once, then two parts
+    assert (sidecar.run(RUN).status, len(sidecar.run(RUN).attempts)) == (RunStatus.SUCCEEDED, 2)
 
 
 def test_a_real_contradiction_stays_one(sidecar: Sidecar, ledger: FallbackLedger) -> None:

@@ -27,6 +27,12 @@ def test_an_empty_parameter_is_no_parent() -> None:
     assert parent_of("", WITH) is None
 
 
+def test_a_parent_that_lost_its_braces_is_told_so() -> None:
+    """Dify does not know the app's input by the name that was typed."""
+    with pytest.raises(BadParameters, match=r"^parent: looks like what Dify leaves of a variable .* by typing /"):
+        parent_of("start.parent", WITH)
+
+
 @pytest.mark.parametrize("credentials", [WITH, SAME, ALONE])
 def test_whoever_shares_the_records_reads_the_token(credentials: Credentials) -> None:
     """By another address of the same sidecar as well."""
@@ -91,7 +97,7 @@ def test_a_nested_run_goes_on_without_the_sidecar_and_is_handed_in(when: str) ->
     there, handed_in = SidecarThere(), list[Exchange]()
     outer = opening(wish("one", "9"), run_id=RUN, owner="8" * 32, run_key="outer")
     there.exchange(outer)
-    ledger = FallbackLedger(there, Book(), Absence(Clock()), hand_in=lambda _, ask: handed_in.append(ask))
+    ledger = FallbackLedger(there, Book(), Absence(Clock()), hand_in=lambda _, asks: handed_in.extend(asks))
     if when == "at once":
         there.away = SidecarUnavailable("gone")
 

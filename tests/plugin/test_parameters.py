@@ -82,6 +82,7 @@ def test_text_that_is_an_object_is_taken_as_json() -> None:
         ({"inputs": "a: ["}, "inputs: Line"),
         ({"run_key": "k" * 257}, "run_key: is 257 characters long."),
         ({"trace_id": "a b"}, "trace_id: holds other characters."),
+        ({"trace_id": "1711000000000.trace_id"}, "trace_id: looks like what Dify leaves of a variable"),
         ({"on_failure": "ignore"}, "on_failure: knows no 'ignore'."),
         ({"limits": "fast"}, "limits: can't be read."),
         ({"limits": {"speed": 3}}, "limits: knows no 'speed'."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -72,6 +73,8 @@ def test_what_shared_state_can_not_read_is_named(given: dict[str, Any], field: s
         ({"operation": "register", "agent": " , "}, "agent"),
         ({"operation": "receive", "agent": "a", "wait_s": 60}, "wait_s"),
         ({"operation": "send", "to": "b", "priority": 11}, "priority"),
+        ({"operation": "acknowledge", "agent": "a", "receipt": "inbox.receipt"}, "receipt"),
+        ({"operation": "send", "to": "b", "message_id": "sys.workflow_run_id"}, "message_id"),
     ],
 )
 def test_what_the_messenger_can_not_read_is_named(given: dict[str, Any], field: str) -> None:
@@ -101,6 +104,65 @@ def test_without_a_sidecar_both_say_that_they_need_one() -> None:
         share_state({"operation": "get", "trace_id": "t", "key": "k"}, {}, Pools())
     with pytest.raises(SidecarNeeded, match="Sidecar URL"):
         exchange_messages({"operation": "mailboxes", "trace_id": "t"}, {}, Pools())
+
+
+CREDENTIALS = {"sidecar_url": "http://127.0.0.1:9", "sidecar_token": "t" * 32}
+RAW = re.compile(r"Input should|Value error|should have|valid (string|dictionary)|pattern '|validation error")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"operation": "put", "key": "k" * 300}, "key: too long. Write up to 256 characters."),
+        (
+            {"operation": "get", "key": "a/.."},
+            "key: '.' and '..' mean something else in an address. Choose another name.",
+        ),
+        ({"operation": "get", "key": "a\tb"}, "key: written otherwise than it has to be. Leave out line breaks"),
+        ({"operation": "get", "key": "k", "namespace": "a:b"}, "namespace: written otherwise .* Write 1-64 letters"),
+        ({"operation": "put", "key": "k", "agent": "a:b"}, "agent: written otherwise .* Write 1-64 letters"),
+        ({"operation": "put_many", "value": {"k" * 300: 1}}, "value: too long. Write up to 256 characters."),
+        ({"operation": "put_many", "value": {f"k{n}": n for n in range(101)}}, "value: too many. Write at most 100."),
+        ({"operation": "append", "key": "k", "value": [0] * 1001}, "value: too many. Write at most 1000."),
+        ({"operation": "add", "key": "k", "value": [[1]]}, r"value\.0: of no type .* Write a text, a number, true or"),
+        ({"operation": "remove", "key": "k", "value": {"a": 1}}, r"value\.0: of no type"),
+        ({"operation": "list", "key": "k" * 300}, "key: too long. Write up to 256 characters."),
+        ({"operation": "list", "at_most": 20_000}, "at_most: too large. Write 10000 or less."),
+    ],
+)
+def test_what_the_contract_does_not_take_of_shared_state_is_told_by_its_parameter(
+    asked: dict[str, Any], told: str
+) -> None:
+    """In words of ours, with the fix, and before anything is sent."""
+    with pytest.raises(BadParameters, match=rf"\A{told}") as refused:
+        share_state({"trace_id": "t"} | asked, CREDENTIALS, Pools())
+
+    assert not RAW.search(str(refused.value))
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"operation": "send", "to": "a:b"}, "to: written otherwise .* Write 1-64 letters"),
+        ({"operation": "send", "to": ".."}, "to: '.' and '..' mean something else in an address. Choose"),
+        ({"operation": "send", "to": "a", "agent": "a:b"}, "agent: written otherwise .* Write 1-64 letters"),
+        ({"operation": "send", "to": "a", "task_id": "x" * 200}, "task_id: too long. Write up to 128 characters."),
+        ({"operation": "send", "to": "a", "message_id": "x" * 200}, "message_id: too long. Write up to 128 char"),
+        ({"operation": "register", "agent": "good, a:b"}, "agent: written otherwise .* Write 1-64 letters"),
+        ({"operation": "receive", "agent": "a:b"}, "agent: written otherwise .* Write 1-64 letters"),
+        ({"operation": "redrive", "agent": "a", "message_id": "x" * 200}, r"message_id\.0: too long. Write up to"),
+        ({"operation": "acknowledge", "agent": "a", "receipt": "x" * 300}, "receipt: too long. Write up to 256"),
+        ({"operation": "reject", "agent": "a", "receipt": "x", "reason": "x" * 5000}, "reason: too long. Write up to"),
+    ],
+)
+def test_what_the_contract_does_not_take_of_the_messenger_is_told_by_its_parameter(
+    asked: dict[str, Any], told: str
+) -> None:
+    """As above."""
+    with pytest.raises(BadParameters, match=rf"\A{told}") as refused:
+        exchange_messages({"trace_id": "t"} | asked, CREDENTIALS, Pools())
+
+    assert not RAW.search(str(refused.value))
 
 
 class Told:

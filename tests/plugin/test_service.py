@@ -96,6 +96,39 @@ def test_a_task_with_more_in_it_than_a_name_is_not() -> None:
     assert request(agents="tech", task="Explain start.query").warnings == (LOCAL_MODE,)
 
 
+@pytest.mark.parametrize(
+    "key", ["sys.workflow_run_id", "order 7, sys.workflow_run_id", "start.order", "1711000000000.id", "env.KEY"]
+)
+def test_a_run_key_that_lost_its_braces_is_left_out(key: str) -> None:
+    """It is the same in every execution, and all but the first would be given an old answer."""
+    made = request(agents="tech", run_key=key)
+
+    assert made.run_key is None
+    (warning, _) = made.warnings
+    assert warning.startswith(f"run_key is '{key}'")
+    assert "left out" in warning
+    assert "by typing /" in warning
+
+
+@pytest.mark.parametrize("key", ["orders.id", "invoice.pdf"])
+def test_a_run_key_that_may_have_lost_its_braces_is_warned_of(key: str) -> None:
+    """A variable may well hold the name of a file."""
+    made = request(agents="tech", run_key=key)
+
+    assert made.run_key == key
+    (warning, _) = made.warnings
+    assert warning.startswith(f"run_key is '{key}'")
+    assert "first one's answer" in warning
+
+
+@pytest.mark.parametrize("key", ["0f2e1fd0-60e0-4f85-baee-a732a26ad229", "key invoice.pdf", "a@b.com", "nightly", None])
+def test_any_other_run_key_is_a_key(key: str | None) -> None:
+    """Nothing is said of it."""
+    made = request(agents="tech", run_key=key)
+
+    assert (made.run_key, made.warnings) == (key, (LOCAL_MODE,))
+
+
 def test_parameters_and_plans_lower_limits_and_never_raise_them() -> None:
     """The lowest of tool, plan and operator counts; what was lowered by the operator or by Dify is said."""
     plan = {"limits": {"max_parallel": 6, "max_tokens": 900}, "steps": [{"id": "a", "agent": "tech"}]}

@@ -20,6 +20,7 @@ from sidecar.store import connection
 from sidecar.store.connection import Client
 from sidecar.store.store import Store
 from tests.sidecar import servers
+from tests.sidecar.launched import Sidecar, Start
 
 OTHER = {"redis6": servers.redis6, "cluster": servers.cluster}.get(os.environ.get(servers.VARIABLE, ""))
 """Another server than the embedded one, where the environment asks for it."""
@@ -88,3 +89,17 @@ def ask(client: FlaskClient) -> Callable[..., Any]:
         return client.open(url, method=method, headers=headers, **more)
 
     return send
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start sidecars that are gone when the test is over, their stores included."""
+    started: list[Sidecar] = []
+
+    def begin(data: Path | None = None, **variables: str) -> Sidecar:
+        started.append(Sidecar(data or tmp_path / "data", **variables))
+        return started[-1]
+
+    yield begin
+    for sidecar in started:
+        sidecar.end()

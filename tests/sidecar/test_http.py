@@ -16,6 +16,7 @@ from ensemble.contract import endpoints
 from ensemble.contract.openapi import OPENAPI_PATH, openapi
 from ensemble.contract.problems import Problem
 from ensemble.contract.state import StateEntry
+from sidecar.http import _document
 from sidecar.runs.service import Runs
 
 type Ask = Callable[..., Any]
@@ -208,3 +209,14 @@ def test_whoever_can_reach_it_may_read_what_can_be_asked(client: FlaskClient) ->
     assert (said.status_code, said.mimetype) == (200, "application/json")
     assert said.json == openapi()
     assert client.post(OPENAPI_PATH).status_code == 401
+
+
+def test_the_document_is_written_once_and_sent_to_nobody_who_has_it(client: FlaskClient) -> None:
+    """It is the same as long as the process lives, and takes milliseconds to write."""
+    first, second = client.get(OPENAPI_PATH), client.get(OPENAPI_PATH)
+
+    assert _document() is _document()
+    assert (first.data, first.headers["ETag"]) == (second.data, second.headers["ETag"])
+    again = client.get(OPENAPI_PATH, headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    assert client.get(OPENAPI_PATH, headers={"If-None-Match": '"other"'}).data == first.data

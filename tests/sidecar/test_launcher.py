@@ -11,9 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import urllib3
@@ -21,79 +19,10 @@ import urllib3
 from sidecar.settings import table
 from sidecar.store.connection import connect
 from tests.pages import fenced, page
+from tests.sidecar.launched import PATIENCE_S, ROOT, Sidecar, Start
 
-ROOT = Path(__file__).parents[2]
-PATIENCE_S = 20
 SLOW_S = 6
 """What a store takes to load that is made to take its time."""
-
-type Start = Callable[..., Sidecar]
-
-
-class Sidecar:
-    """A started sidecar."""
-
-    def __init__(self, data: Path, **variables: str) -> None:
-        """Start it on *data* and wait until it says where it listens."""
-        self.data = data
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("ENSEMBLE_")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "sidecar"],
-            cwd=ROOT,
-            env=clean | {"ENSEMBLE_DATA_DIR": str(data), "ENSEMBLE_PORT": "0"} | variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.greeting = self.process.stdout.readline()
-
-    @property
-    def url(self) -> str:
-        """Where it listens, as it wrote to its data directory."""
-        return (self.data / "address").read_text().strip()
-
-    def ask(self, method: str, path: str, body: str | None = None) -> Any:
-        """Ask with the token of the data directory."""
-        headers = {"Authorization": f"Bearer {(self.data / 'token').read_text().strip()}"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        return urllib3.request(method, self.url + path, body=body, headers=headers, retries=False, timeout=PATIENCE_S)
-
-    def end(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """End it; return its exit status and what it logged."""
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        _, logged = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, logged
-
-    def children(self) -> list[int]:
-        """Return the process ids of its workers and its store."""
-        listed = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=True
-        )
-        return [int(pid) for pid in listed.stdout.split()]
-
-    def store_pid(self) -> int:
-        """Return the process id of its embedded store."""
-        client = connect(f"unix://{self.data / 'store' / 'valkey.sock'}")
-        pid = client.info("server")["process_id"]
-        client.close()
-        return int(pid)
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Start sidecars that are gone when the test is over, their stores included."""
-    started: list[Sidecar] = []
-
-    def begin(data: Path | None = None, **variables: str) -> Sidecar:
-        started.append(Sidecar(data or tmp_path / "data", **variables))
-        return started[-1]
-
-    yield begin
-    for sidecar in started:
-        sidecar.end()
 
 
 def test_it_says_where_it_listens_and_keeps_its_token_in_a_private_file(start: Start) -> None:

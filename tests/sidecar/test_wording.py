@@ -11,9 +11,8 @@ from urllib.parse import quote, urlencode
 import pytest
 from pydantic import BaseModel
 
-from ensemble.contract import endpoints
+from ensemble.contract import endpoints, wording
 from ensemble.contract.problems import Problem
-from sidecar import wording
 from tests.sidecar.test_http import AN_EXCHANGE, IN_PATH
 
 type Ask = Callable[..., Any]
@@ -152,8 +151,8 @@ def test_all_patterns_of_the_contract_are_told_in_words() -> None:
         ("PUT", "/v1/breakers/force?identity=a", {"state": "x"}, "state", "", "or null."),
         ("PUT", "/v1/breakers/force?identity=a", {"state": None, "seconds": 5}, "body", "how long", "nothing to hold"),
         ("PUT", "/v1/budgets/one?name=a", {"limits": {}, "window": {"timezone": "x"}}, "window.timezone", "", "Berlin"),
-        ("GET", "/v1/runs?limit=501", None, "limit", "too large", "Send 500 or less."),
-        ("GET", "/v1/runs?limit=0", None, "limit", "too small", "Send 1 or more."),
+        ("GET", "/v1/runs?limit=501", None, "limit", "too large", "Write 500 or less."),
+        ("GET", "/v1/runs?limit=0", None, "limit", "too small", "Write 1 or more."),
         ("GET", "/v1/runs?trace_id=a:b", None, "trace_id", "", "letters (A-Z, a-z), digits, - and _."),
         ("POST", "/v1/exchange", '{"run_id": }', "body", "line 1 column 12", "JSON object: {...}"),
         ("POST", "/v1/traces/t/sets/a/k", {"writer": "a", "add": [[1]]}, "add.0", "no type", "or null"),

@@ -174,7 +174,7 @@ def test_a_limit_of_the_first_run_holds_for_all_inside(scene: World, open_studio
 @pytest.mark.parametrize(
     ("token", "says"),
     [
-        pytest.param("start.ensemble_parent", "not what Ensemble gave", id="a reference nobody resolved"),
+        pytest.param("start.ensemble_parent", "what Dify leaves of a variable", id="a reference nobody resolved"),
         pytest.param("A" * 47, "is not whole", id="cut"),
         pytest.param("A" * 48, "signature", id="made up"),
         pytest.param(Seal(b"somebody else's").token("1" * 32, "2" * 32), "signature", id="another installation's"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Literal
 
@@ -14,8 +15,10 @@ from ensemble.contract.exchange import Exchange, ExchangeAnswer
 from ensemble.contract.messages import AgentMessage
 from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.runs import RunView
-from ensemble.rules.addresses import ABOUT, CACHE, LEASES, breaker_at, run_hash, run_key_at
+from ensemble.rules.addresses import ABOUT, CACHE, LEASES, below_hash, breaker_at, run_hash, run_key_at
 from ensemble.rules.breakers.view import breaker_view
+from ensemble.rules.lineage.below import below_wants, runs_to_cancel
+from ensemble.rules.problems import UnknownRun
 from ensemble.rules.records import About
 from ensemble.rules.runs.caching import cache_view, cache_wants
 from ensemble.rules.runs.ending import cancel, ending_wants
@@ -71,8 +74,12 @@ class Book:
         return self._decide(lambda snapshot: decide(ask, snapshot, self._defaults), wanted(ask))
 
     def cancel(self, run_id: str) -> RunStatus:
-        """Ask for a run's end; return how it stands then. Raises UnknownRun."""
-        return self._decide(partial(cancel, run_id), ending_wants(run_id))
+        """Ask for a run's end, and for those of the runs below it; return how it stands then. Raises UnknownRun."""
+        status = self._decide(partial(cancel, run_id), ending_wants(run_id))
+        for below in self._decide(lambda snapshot: (runs_to_cancel(run_id, snapshot), Changes()), below_wants(run_id)):
+            with suppress(UnknownRun):
+                self._decide(partial(cancel, below), ending_wants(below))
+        return status
 
     def run(self, run_id: str) -> RunView:
         """Return the run as it stands. Raises UnknownRun."""
@@ -153,6 +160,7 @@ class Book:
                 about = About.model_validate_json(text)
                 self._drop(run_key_at(about.run_key, about.fingerprint).key)
             self._drop(run_hash(run_id))
+            self._drop(below_hash(run_id))
 
     def _drop(self, key: str) -> None:
         self._hashes.pop(key, None)

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from ensemble.contract.base import is_name
 from ensemble.contract.breakers import BreakerPolicy
+from ensemble.contract.wording import faults_in
 from ensemble.plan.faults import Faults, nearest, shortened
 
 __all__ = ["Fields", "at", "entries", "name_of"]
@@ -152,7 +154,7 @@ class Fields:
             self._faults.add(self.at(name), "It is no map.", f"Write some of these fields with numbers: {known}.")
             return None
         numbers = {
-            key: float(item) if isinstance(item, str) and _NUMBER.fullmatch(item) else item
+            str(key): float(item) if isinstance(item, str) and _NUMBER.fullmatch(item) else item
             for key, item in value.items()
         }
         try:
@@ -163,8 +165,8 @@ class Fields:
                 }
             )
         except ValidationError as error:
-            for problem in error.errors():
-                self._breaker_fault(self.at(name), str(problem["loc"][0]), problem["type"], problem["msg"])
+            for problem in error.errors(include_url=False, include_input=False):
+                self._breaker_fault(self.at(name), problem)
         return None
 
     def close(self) -> None:
@@ -178,11 +180,13 @@ class Fields:
         meant = f"Did you mean '{near}'? " if near else ""
         self._faults.add(path, "There is no such field.", f"{meant}There are: {', '.join(dict.fromkeys(known))}.")
 
-    def _breaker_fault(self, path: str, name: str, kind: str, message: str) -> None:
-        if kind == "extra_forbidden":
+    def _breaker_fault(self, path: str, problem: ErrorDetails) -> None:
+        name = str(problem["loc"][0])
+        if problem["type"] == "extra_forbidden":
             self._unknown(at(path, name), name, list(BreakerPolicy.model_fields))
-        else:
-            self._faults.add(at(path, name), f"{message}.", "Write a number within the bounds.")
+            return
+        (fault,) = faults_in([problem], BreakerPolicy)
+        self._faults.add(at(path, name), f"It is {fault.problem}.", fault.fix)
 
     def _number(self, name: str, low: float, high: float, kind: str) -> float | None:
         value = self.take(name)

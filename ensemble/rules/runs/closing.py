@@ -28,6 +28,7 @@ def close(work: Working, closing: CloseRun) -> None:
     if closing.status is RunStatus.RUNNING:
         raise Conflict("close.status", "running is not an end", "say how the run ended")
     lose_open_attempts(work)
+    work.slots.leave_all(work.run_id)
     work.run = work.run.model_copy(
         update={"status": closing.status, "closed_ms": work.now_ms, "lease_until_ms": work.now_ms}
     )

@@ -6,11 +6,13 @@ from ensemble.contract.exchange import CloseRun
 from ensemble.contract.outcomes import RunStatus
 from ensemble.rules import lease
 from ensemble.rules.addresses import LEASES, run_at
+from ensemble.rules.lineage.below import cancel_below
 from ensemble.rules.problems import UnknownRun
 from ensemble.rules.records import Run
 from ensemble.rules.runs.closing import close
 from ensemble.rules.runs.losing import lose_engine, lose_open_attempts
 from ensemble.rules.runs.working import Working, counters_at
+from ensemble.rules.slots.drafted import SLOTS_WANTED
 from ensemble.rules.snapshot import Address, Changes, Draft, Snapshot
 
 __all__ = ["cancel", "ending_wants", "sweep"]
@@ -22,11 +24,13 @@ CANCELLED = CloseRun(
 
 def ending_wants(run_id: str) -> tuple[Address, ...]:
     """Return what to read before the first decision of :func:`cancel` or :func:`sweep`."""
-    return (run_at(run_id), *counters_at(run_id))
+    return (run_at(run_id), *counters_at(run_id), *SLOTS_WANTED)
 
 
 def cancel(run_id: str, snapshot: Snapshot) -> tuple[RunStatus, Changes]:
     """Ask for a run's end; return how it stands then, and what has to be written.
+
+    Those below it, :func:`below.runs_to_cancel`, are to be cancelled by whoever calls this, one by one.
 
     As long as somebody runs it, it is for that engine to end its calls and close it. A run nobody runs is closed here.
     A run that is closed already stays as it is.
@@ -43,6 +47,8 @@ def cancel(run_id: str, snapshot: Snapshot) -> tuple[RunStatus, Changes]:
     work = Working(draft, run_id, Run.model_validate_json(text))
     if work.run.status is RunStatus.RUNNING:
         work.run = work.run.model_copy(update={"cancelled": True})
+        work.slots.leave_all(run_id)
+        cancel_below(draft, run_id)
         if lease.left_ms(work.run, work.now_ms) == 0:
             lose_engine(work)
             close(work, CANCELLED)

@@ -61,6 +61,7 @@ def wanted(ask: Exchange) -> tuple[Address, ...]:
     addresses += [attempt_at(run_id, ticket) for ticket in ask.holding]
     if ask.close is not None:
         addresses += [run_at(run_id, field) for field in (ABOUT, ANSWER)]
+        addresses += SLOTS_WANTED
     for news in ask.settle:
         addresses += [attempt_at(run_id, news.ticket), step_at(run_id, news.step)]
         if news.identity is not None:
@@ -91,7 +92,7 @@ def decide(ask: Exchange, snapshot: Snapshot, defaults: Defaults) -> tuple[Excha
     standing, work = _load(draft, ask) if ask.open is None else open_run(draft, ask, ask.open, defaults)
     owner = _ROLES[standing] is Role.OWNER
     running = work.run.status is RunStatus.RUNNING
-    resumed = owner and ask.open is not None and work.run.epoch > 1
+    resumed = owner and ask.open is not None and not ask.open.afterwards and work.run.epoch > 1
     kept, uncertain = (work.kept(), work.uncertain()) if resumed else ((), ())
     record_late(work, ask.late)
     note_reached(work, ask.reached)

@@ -12,6 +12,7 @@ from functools import partial
 from ensemble.contract.exchange import AdmissionAsk, OpenRun, Parent
 from ensemble.rules.addresses import ABOUT, LINEAGE, agent_at, attempt_at, going_hash, run_at, starter_at
 from ensemble.rules.lineage import lineage
+from ensemble.rules.lineage.below import enter_below, let_go_on
 from ensemble.rules.lineage.drafted import above_wants
 from ensemble.rules.problems import Conflict
 from ensemble.rules.records import About, Lineage, Link, Origin, Run
@@ -106,8 +107,11 @@ def settle_in(work: Working, opening: OpenRun, nest: Nest | None) -> None:
     at = run_at(work.run_id, LINEAGE)
     work.draft.put(at, Lineage(chain=chain, origin=origin).model_dump_json(exclude_defaults=True) if known else None)
     budgets = work.run.budgets if nest is None else tuple(dict.fromkeys((*work.run.budgets, *nest.run.budgets)))
+    if work.run.epoch > 1 and not work.run.cancelled:
+        let_go_on(work.draft, work.run_id)
+    cancelled = enter_below(work.draft, work.run_id, above) or work.run.cancelled
     work.run = work.run.model_copy(
-        update={"above": above, "inside": inside, "recursion": recursion, "budgets": budgets}
+        update={"above": above, "inside": inside, "recursion": recursion, "budgets": budgets, "cancelled": cancelled}
     )
     if caller is not None:
         work.agents.note_caller(caller, hands_on=nest is not None)

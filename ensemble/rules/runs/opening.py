@@ -30,7 +30,8 @@ def open_run(draft: Draft, ask: Exchange, opening: OpenRun, defaults: Defaults) 
             opened in is over.
 
     """
-    if not ask.late and ask.close is None:
+    told_late = opening.afterwards or ask.close is not None
+    if not (ask.late or told_late):
         _know_budgets(draft, opening)
     index = run_key_at(opening.run_key, opening.fingerprint)
     found = draft.text(index)
@@ -39,7 +40,7 @@ def open_run(draft: Draft, ask: Exchange, opening: OpenRun, defaults: Defaults) 
         if _run(draft, ask.run_id) is not None:
             raise Conflict("run_id", "is the id of a run with another run_key or fingerprint", "mint a new id")
         run_id = ask.run_id
-    standing = lease.open_again(run, ask.owner, draft.now_ms, closing=ask.close is not None)
+    standing = lease.open_again(run, ask.owner, draft.now_ms, closing=told_late)
     if standing is not Standing.OWNER:
         forbid_going_back(draft, opening, run_id)
     begins = standing in (Standing.NEW, Standing.HEIR, Standing.REOPENER)

@@ -90,6 +90,12 @@ class DraftedSlots:
             self._changed = True
             self._must_wait.clear()
 
+    def leave_all(self, run_id: str) -> None:
+        """Give up every place in the line of a run that is about to end: it asks no more, and others would wait for it."""
+        self._draft.snapshot.require(SLOTS_WANTED)
+        for ticket in [waiter.ticket for waiter in self._line().values() if waiter.run == run_id]:
+            self.leave_line(ticket)
+
     def take(self, asker: Waiter) -> tuple[str, ...]:
         """Take a slot in each scope; the commit fails if others have taken the last one meanwhile."""
         self.leave_line(asker.ticket)

@@ -57,6 +57,8 @@ def invalid(message: str) -> bytes:
         ),
         (400, b'{"message": {"query": "missing"}}', Outcome.REJECTED, "missing"),
         (400, b"{}", Outcome.REJECTED, "no reason given"),
+        (407, HTML, Outcome.MISCONFIGURED, "Proxy URL"),
+        (407, error("unknown", "no"), Outcome.MISCONFIGURED, "Proxy URL"),
         (400, HTML, Outcome.UNAVAILABLE, "ends in /v1"),
         (400, b"", Outcome.UNAVAILABLE, "400, no content type"),
         (400, b"[1]", Outcome.UNAVAILABLE, "did not answer as Dify does"),

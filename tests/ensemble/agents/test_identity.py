@@ -21,6 +21,9 @@ KEY = "app-abcdefghijklmnopqrstuvwx"
         ("https://dify.example.com/", "https://dify.example.com/v1"),
         ("https://x.test//dify/v1//", "https://x.test/dify/v1"),
         ("http://[::1]:5001/v1", "http://[::1]:5001/v1"),
+        ("http://169.253.1.2/v1", "http://169.253.1.2/v1"),
+        ("http://10.0.0.1/v1", "http://10.0.0.1/v1"),
+        ("http://[fd00::1]/v1", "http://[fd00::1]/v1"),
         ("HTTPS://api.dify.ai/v1", "https://api.dify.ai/v1"),
     ],
 )
@@ -46,6 +49,11 @@ def test_a_base_url_has_one_spelling(typed: str, meant: str) -> None:
         ("https://dify:99999/v1", "can't be read"),
         ("https://[::1/v1", "can't be read"),
         ("https://dify/ v1", "space"),
+        ("http://169.254.169.254/latest/v1", "link-local address"),
+        ("http://169.254.1.2:5001/v1", "link-local address"),
+        ("http://[fe80::1]/v1", "link-local address"),
+        ("http://[fe80::1%251]/v1", "link-local address"),
+        ("http://[::ffff:169.254.169.254]/v1", "link-local address"),
     ],
 )
 def test_a_wrong_base_url_names_the_fix_and_no_secret(typed: str, fix: str) -> None:

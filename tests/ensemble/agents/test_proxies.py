@@ -7,15 +7,20 @@ import socket
 import pytest
 
 from ensemble.agents.connections import Connections, NoAnswer
-from ensemble.agents.port import CallScope
+from ensemble.agents.discovery import Discovery
+from ensemble.agents.port import Call, CallScope
+from ensemble.agents.service_api import ServiceApiAgent
+from ensemble.contract.outcomes import Outcome
 from ensemble.http1.passage import Passage, read_proxy
 from ensemble.http1.trust import certificates_in
+from tests.ensemble.agents.calling import KEY
 from tests.ensemble.agents.test_connections import ask
 from tests.ensemble.http1.proxying import proxying
 from tests.ensemble.http1.serving import FINE, certificates, https, saying, secured, serving
 from tests.ensemble.http1.test_connection import again_and_again
 
 FAR = "http://dify.example/v1/info"
+NO_LOGIN = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
 
 
 def through(url: str) -> Connections:
@@ -84,12 +89,26 @@ def test_what_is_near_is_reached_without_the_proxy() -> None:
 @pytest.mark.parametrize("url", [FAR, https(FAR)], ids=["http", "https"])
 def test_a_proxy_that_wants_another_login_is_said_to_be_that(url: str) -> None:
     """Nothing has reached the server, so the request counts as not sent."""
-    no = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
-    with serving(saying(no)) as proxy:
+    with serving(saying(NO_LOGIN)) as proxy:
         failed = refused(through(proxy.removesuffix("/v1")), url)
 
     assert "wants a user name and a password, or others (HTTP 407)" in str(failed)
     assert not failed.sent
+
+
+@pytest.mark.parametrize("url", [FAR, https(FAR)], ids=["http", "https"])
+def test_an_agent_behind_a_proxy_that_wants_another_login_is_misconfigured(url: str) -> None:
+    """Nobody tries it again, and no breaker counts it, until somebody has changed the proxy's URL."""
+    with serving(saying(NO_LOGIN)) as proxy:
+        connections = through(proxy.removesuffix("/v1"))
+        agent = ServiceApiAgent(
+            label="market", base_url=url.removesuffix("/info"), key=KEY, connections=connections, discovery=Discovery()
+        )
+        reply = agent.call(Call(query="the task"), CallScope(5))
+
+    assert (reply.outcome, reply.retry_allowed, reply.sent) == (Outcome.MISCONFIGURED, False, False)
+    assert "into Proxy URL" in reply.message
+    assert "s3cret" not in reply.message
 
 
 def test_a_proxy_that_does_not_lead_there_is_said_to_be_that() -> None:

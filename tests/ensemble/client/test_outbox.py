@@ -64,7 +64,7 @@ def test_whoever_puts_at_the_same_time_everything_is_handed_in_once(monkeypatch:
     def put(first: int) -> None:
         barrier.wait()
         for number in range(first, first + 40):
-            outbox.put(sidecar, late(number))
+            outbox.put(sidecar, (late(number),))
             time.sleep(0)
 
     threads = [threading.Thread(target=put, args=(n * 40,)) for n in range(8)]
@@ -92,5 +92,5 @@ def test_what_comes_just_as_the_last_one_has_gone_does_not_wait_for_ever() -> No
     sidecar = There()
     for number in range(300):
         gone = threading.Event()
-        outbox.put(sidecar, late(number))
+        outbox.put(sidecar, (late(number),))
         until(gone, f"run {number} was not handed in")

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from ensemble.agents.port import Call, CallScope, Reply
-from ensemble.contract.exchange import LEASE_MS, Exchange, ExchangeAnswer
+from ensemble.contract.exchange import LEASE_MS, Exchange, ExchangeAnswer, Parent
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.runs import RunView
 from ensemble.engine.errors import RunTakenOver
@@ -84,6 +84,24 @@ def test_a_cancel_from_outside_ends_the_run_at_its_next_exchange() -> None:
     assert agents["c"].calls == []
     view = book.run(played.report.run_id)
     assert (view.status, view.budget.calls_reserved) == (RunStatus.CANCELLED, 0)
+
+
+def test_a_run_that_begins_inside_a_cancelled_one_calls_nobody() -> None:
+    """An app that was still working comes to its team only then."""
+    book, agents = Flaky(), {"x": Scripted("x")}
+    inner: list[Played] = []
+
+    def app(_call: Call, _scope: CallScope) -> Reply:
+        opening = book.asks[0]
+        book.cancel(opening.run_id)
+        parent = Parent(run_id=opening.run_id, ticket=opening.admit[0].ticket)
+        inner.append(play(chain("x"), agents, ledger=book, parent=parent))
+        return good()
+
+    play(chain("a"), {"a": Scripted("a", [app])}, ledger=book)
+
+    assert [each.report.status for each in inner] == [RunStatus.CANCELLED]
+    assert agents["x"].calls == []
 
 
 def test_a_follower_waits_out_a_ledger_that_is_away_for_a_moment() -> None:

@@ -309,7 +309,7 @@ ONE = {"id": "a", "agent": "market"}
         (
             {"agents": {"market": {"breaker": {"failure_threshold": 0, "treshold": 1}}}},
             [
-                ("agents.market.breaker.failure_threshold", "Input should be greater than or equal to 1."),
+                ("agents.market.breaker.failure_threshold", "It is too small."),
                 ("agents.market.breaker.treshold", "There is no such field."),
             ],
         ),

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ensemble.contract.budgets import Limits
-from ensemble.contract.exchange import Decision, Exchange, ExchangeAnswer, Role
+from ensemble.contract.exchange import Decision, Exchange, ExchangeAnswer, Parent, Role
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.engine.ledger.book import Book
 from ensemble.rules.runs.exchange import UnknownRun
-from tests.ensemble.rules.asks import admission, closing, first, hex_id, later, settlement
+from tests.ensemble.rules.asks import admission, closing, first, hex_id, later, opening, settlement
 
 THREADS = 16
 ROUNDS = 30
@@ -110,3 +110,15 @@ def test_what_has_outlived_its_time_is_dropped() -> None:
     with pytest.raises(UnknownRun):
         book.run(hex_id(1))
     assert [message.task_id for message in book.log(hex_id(2))] == [hex_id(2)]
+
+
+def test_a_book_cancels_the_runs_inside_a_run_too() -> None:
+    """As the sidecar does."""
+    book = Book()
+    book.exchange(first(1, 2, admit=(admission(10),)))
+    inside = opening("inside", parent=Parent(run_id=hex_id(1), ticket=hex_id(10)))
+    book.exchange(Exchange(run_id=hex_id(3), owner=hex_id(4), open=inside))
+
+    book.cancel(hex_id(1))
+
+    assert book.exchange(later(3, 4)).run.cancelled

@@ -10,6 +10,7 @@ from typing import Any
 
 from flask import Flask
 
+from ensemble.client.journal import Journal
 from ensemble.contract.exchange import (
     AdmissionAsk,
     CloseRun,
@@ -23,7 +24,10 @@ from ensemble.contract.exchange import (
 )
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.results import Usage
-from ensemble.contract.runs import RunList, RunLog, RunView
+from ensemble.contract.runs import RunList, RunLog, RunParams, RunView
+from sidecar.runs.service import Runs
+from sidecar.store.store import Store
+from tests.ensemble.rules.asks import admission, closing, first, hex_id, later, settlement
 
 type Ask = Callable[..., Any]
 IDENTITY = "api:http://dify.example/v1#0123456789abcdef"
@@ -210,3 +214,20 @@ def test_breakers_are_listed_once_something_failed(ask: Ask) -> None:
     (breaker,) = ask("GET", "/v1/breakers").json["breakers"]
     assert (breaker["identity"], breaker["state"], breaker["failures"]) == (IDENTITY, "closed", 1)
     assert breaker == ask("GET", "/v1/breakers/one", query_string={"identity": IDENTITY}).json
+
+
+def test_the_book_of_20_000_attempts_is_handed_in(store: Store, tenant: str) -> None:
+    """What a run did without its sidecar, in parts none of which keeps the store for long."""
+    journal = Journal()
+    journal.tell(first(1, 2))
+    wishes = [admission(10 + number) for number in range(20_000)]
+    journal._admitted = {wish.ticket: wish for wish in wishes}
+    journal.tell(later(1, 2, settle=tuple(settlement(wish, Outcome.UNAVAILABLE, ends=False) for wish in wishes)))
+    runs = Runs(store)
+
+    roles = {runs.exchange(tenant, ask).run.role for ask in journal.hand_in(closing())}
+
+    assert roles == {Role.OWNER}
+    view = runs.get(tenant, RunParams(run_id=hex_id(1)))
+    assert (view.status, len(view.attempts)) == (RunStatus.SUCCEEDED, 20_000)
+    assert (view.budget.calls_committed, view.budget.calls_reserved) == (20_000, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from ensemble.contract.exchange import (
     Settlement,
     Why,
 )
-from ensemble.contract.outcomes import Outcome
+from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.results import Usage
 from ensemble.contract.runs import RunParams, RunView
 from ensemble.rules.records import Defaults
@@ -121,6 +122,26 @@ def test_the_sweep_gives_back_above_what_a_dead_engine_held_once(store: Store, t
     budget = view_of(long, tenant, 1).budget
     assert (budget.calls_reserved, budget.calls_committed, budget.tokens_committed) == (0, 2, 12)
     assert not store.redis.exists(full_key(tenant, f"going:{B}"))
+
+
+def test_whoever_cancels_a_run_cancels_those_inside_it(store: Store, redis: Any, tenant: str) -> None:
+    """Of which one is not kept any more, and one has lost its engine; all is gone by itself after a time."""
+    runs, short = Runs(store), Runs(store, Defaults(lease_ms=1))
+    opened(runs, tenant, 1, A)
+    for number, who in ((2, runs), (3, short), (4, runs)):
+        called(runs, tenant, 1, number, B)
+        opened(who, tenant, number, B, parent=Parent(run_id=hex_id(1), ticket=hex_id(number)))
+    redis.delete(full_key(tenant, f"run:{hex_id(4)}"))
+    while view_of(short, tenant, 3).lease_ms:
+        pass
+
+    assert runs.cancel(tenant, RunParams(run_id=hex_id(1))).status is RunStatus.RUNNING
+
+    still = runs.exchange(tenant, Exchange(run_id=hex_id(2), owner=hex_id(1002), epoch=1))
+    assert still.run.cancelled
+    assert view_of(runs, tenant, 3).status is RunStatus.CANCELLED
+    assert not store.redis.exists(full_key(tenant, f"run:{hex_id(4)}"))
+    assert all(redis.pttl(key) > 0 for key in redis.keys(full_key(tenant, "below:*")))
 
 
 def test_a_parent_of_another_tenant_is_none(store: Store, tenant: str) -> None:

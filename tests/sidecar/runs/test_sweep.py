@@ -83,6 +83,20 @@ def test_a_round_comes_again(store: Store, tenant: str) -> None:
     assert [each.outcome for each in runs.get(tenant, RunParams(run_id=RUN)).attempts] == [Outcome.UNCERTAIN]
 
 
+def test_a_short_lease_is_swept_after_though_another_sidecar_of_the_tenant_has_a_long_one(
+    store: Store, tenant: str
+) -> None:
+    """Whoever has the long rounds may have just begun one."""
+    slow, quick = Sweeper(store, [tenant], 600_000), Sweeper(store, [tenant], 3_000)
+    assert slow.round() == 0
+    runs = Runs(store, Defaults(lease_ms=LEASE_MS))
+    opened(runs, tenant)
+    while runs.get(tenant, RunParams(run_id=RUN)).lease_ms:
+        pass
+
+    assert [slow.round(), quick.round(), quick.round()] == [0, 1, 0]
+
+
 def test_a_living_run_is_left_alone(store: Store, tenant: str) -> None:
     """Its lease stays on the list."""
     runs = Runs(store)

@@ -9,8 +9,18 @@ from typing import Any
 
 import pytest
 
-from ensemble.contract.exchange import AdmissionAsk, Decision, Exchange, OpenRun, PlannedStep, Settlement
-from ensemble.contract.outcomes import Outcome
+from ensemble.contract.exchange import (
+    AdmissionAsk,
+    CloseRun,
+    Decision,
+    Exchange,
+    OpenRun,
+    PlannedStep,
+    Settlement,
+    Why,
+)
+from ensemble.contract.outcomes import Outcome, RunStatus
+from ensemble.contract.runs import RunParams
 from ensemble.rules.records import Defaults
 from sidecar.runs.service import Runs
 from sidecar.runs.sweep import Sweeper
@@ -116,3 +126,22 @@ def test_of_many_that_ask_at_once_no_more_get_in_than_there_are_places(valkey: A
             for number in inside:
                 runs.exchange(tenant, later(number, settle=(ended(wish(number)),)))
     assert Slots(store).get(tenant).used.hosts == {HOST: 0}
+
+
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+def test_who_is_told_to_stop_leaves_the_line_at_once(runs: Runs, store: Store, tenant: str, how: str) -> None:
+    """The free slot it stood before goes to whoever comes next, and not only when it has not been seen for a while."""
+    assert decisions(runs, tenant, opening(1, wish(1), wish(2))) == [Decision.ADMITTED] * 2
+    assert decisions(runs, tenant, opening(2, wish(3), wish(4))) == [Decision.WAIT] * 2
+    assert decisions(runs, tenant, opening(3, wish(5))) == [Decision.WAIT]
+    if how == "cancelled":
+        runs.cancel(tenant, RunParams(run_id=later(2).run_id))
+    else:
+        runs.exchange(tenant, later(2, close=CloseRun(status=RunStatus.TIMED_OUT, answer="")))
+    assert Slots(store).get(tenant).waiting == 1
+    runs.exchange(tenant, later(1, settle=(ended(wish(1)),)))
+
+    assert decisions(runs, tenant, later(3, admit=(wish(5),))) == [Decision.ADMITTED]
+    assert [told.why for told in runs.exchange(tenant, later(2, admit=(wish(3),))).admissions] == (
+        [Why.CANCELLED] if how == "cancelled" else []
+    )

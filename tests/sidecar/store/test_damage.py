@@ -125,6 +125,59 @@ def test_nothing_is_written_where_one_of_the_keys_is_damaged(store: Store, redis
         assert not redis.exists(full_key(tenant, "thing:1"))
 
 
+KEYS_OF_A_MAILBOX = (
+    *(f"messages:t:{name}" for name in ("agents", "messages", "log", "deliveries", "meta")),
+    *(f"mailbox:t:market:{name}" for name in ("ready", "later", "leased", "dead", "bell")),
+)
+OF_THE_SENDER = ("mailbox:t:sender:ready", "mailbox:t:sender:bell")
+VERBS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "register": ("PUT", ROOM, {}),
+    "send": ("POST", f"{TRACE}/messages", {"sender_agent_id": "sender", "receiver_agent_id": "market"}),
+    "receive": ("POST", f"{ROOM}/deliveries", {"at_most": 2}),
+    "acknowledge": ("POST", f"{ROOM}/acknowledgements", {}),
+    "renew": ("POST", f"{ROOM}/renewals", {}),
+    "reject": ("POST", f"{ROOM}/rejections", {"retry_after_ms": 60_000}),
+    "give up": ("POST", f"{ROOM}/rejections", {"retry": False}),
+    "redrive": ("POST", f"{ROOM}/dead-letters", {}),
+}
+CASES = [(verb, key) for verb in VERBS for key in KEYS_OF_A_MAILBOX] + [("give up", key) for key in OF_THE_SENDER]
+
+
+def contents(redis: Any, tenant: str) -> dict[str, Any]:
+    """Return all that is kept of a tenant."""
+    read = {
+        "hash": redis.hgetall,
+        "zset": lambda key: redis.zrange(key, 0, -1, withscores=True),
+        "list": lambda key: redis.lrange(key, 0, -1),
+        "string": redis.get,
+    }
+    return {key: read[redis.type(key)](key) for key in redis.scan_iter(match=full_key(tenant, "*"))}
+
+
+@pytest.mark.parametrize(("verb", "relative"), CASES)
+def test_no_message_is_half_handled_where_one_of_the_keys_is_damaged(
+    verb: str, relative: str, ask: Ask, redis: Any, tenant: str
+) -> None:
+    """Whichever it is and whatever was to happen; with a mailbox that has a message in every state."""
+    for box in (ROOM, f"{TRACE}/mailboxes/sender"):
+        assert ask("PUT", box, {}).status_code == 200
+    for _ in range(5):
+        assert ask("POST", f"{TRACE}/messages", VERBS["send"][2]).status_code == 200
+    leased = [each["receipt"] for each in ask("POST", f"{ROOM}/deliveries", {"at_most": 3}).json["deliveries"]]
+    ask("POST", f"{ROOM}/rejections", {"receipt": leased[1], "retry_after_ms": 60_000})
+    ask("POST", f"{ROOM}/rejections", {"receipt": leased[2], "retry": False})
+    damage(redis, full_key(tenant, relative))
+    before = contents(redis, tenant)
+    method, url, body = VERBS[verb]
+    with_receipt = verb in {"acknowledge", "renew", "reject", "give up"}
+
+    said = ask(method, url, body | ({"receipt": leased[0]} if with_receipt else {}))
+
+    assert (said.status_code, said.json["code"]) == (500, "store_damaged"), said.text
+    assert relative in [fault["field"] for fault in said.json["errors"]]
+    assert contents(redis, tenant) == before
+
+
 def test_a_damaged_index_does_not_keep_the_sweep_from_other_tenants(store: Store, redis: Any, tenant: str) -> None:
     """Nor from what else there is to tidy of its own."""
     other = f"t-{uuid.uuid4().hex}"
