@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 __all__ = ["Arrow", "Box", "Graph", "drawn", "levels_of", "shortened"]
 
@@ -18,10 +19,17 @@ MOST_IN_A_LEVEL = 24
 WIDTH, HEIGHT = 168, 44
 ACROSS, DOWN = 56, 14
 """Between boxes: from column to column, and within one."""
+GAP = 10
+"""How high the way of an arrow is that passes a column."""
+TIP = 5
+"""How far before its box an arrow ends."""
 EDGE = 4
 """Around the drawing."""
 LABEL_CELLS = 19
 """How much of a name fits into a box, in letters; wide ones count twice."""
+
+type _Place = str | tuple[int, int]
+"""What stands in a column: a step, or the gap that an arrow (by its number) passes it through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +83,20 @@ def drawn(waits_for: Mapping[str, Sequence[str]]) -> Graph | None:
     arrows = [(b, step) for step, before in waits_for.items() for b in dict.fromkeys(before) if b in waits_for]
     if not levels or not arrows or len(waits_for) > MOST_STEPS or max(map(len, levels)) > MOST_IN_A_LEVEL:
         return None
-    levels = _untangled(levels, arrows)
-    tallest = max(map(len, levels))
-    height = tallest * (HEIGHT + DOWN) - DOWN
-    at: dict[str, tuple[int, int]] = {}
-    for column, level in enumerate(levels):
-        top = (height - (len(level) * (HEIGHT + DOWN) - DOWN)) // 2
-        for row, step in enumerate(level):
-            at[step] = EDGE + column * (WIDTH + ACROSS), EDGE + top + row * (HEIGHT + DOWN)
+    columns, ways = _with_ways(levels, arrows)
+    columns = _untangled(columns, ways)
+    heights = [sum(_height(each) + DOWN for each in column) - DOWN for column in columns]
+    at: dict[_Place, tuple[int, int]] = {}
+    for number, column in enumerate(columns):
+        y = EDGE + (max(heights) - heights[number]) // 2
+        for each in column:
+            at[each] = EDGE + number * (WIDTH + ACROSS), y
+            y += _height(each) + DOWN
     return Graph(
-        width=2 * EDGE + len(levels) * (WIDTH + ACROSS) - ACROSS,
-        height=2 * EDGE + height,
+        width=2 * EDGE + len(columns) * (WIDTH + ACROSS) - ACROSS,
+        height=2 * EDGE + max(heights),
         boxes=tuple(Box(step, *at[step]) for step in waits_for),
-        arrows=tuple(Arrow(before, after, _path(at[before], at[after])) for before, after in arrows),
+        arrows=tuple(Arrow(*arrow, _path([at[each] for each in way])) for arrow, way in zip(arrows, ways, strict=True)),
     )
 
 
@@ -101,25 +110,57 @@ def shortened(name: str, cells: int = LABEL_CELLS) -> str:
     return name
 
 
-def _untangled(levels: list[list[str]], arrows: Sequence[tuple[str, str]]) -> list[list[str]]:
-    """Return the levels with each step near the middle of those it waits for: fewer lines cross."""
-    before: dict[str, list[str]] = {}
-    for one, other in arrows:
-        before.setdefault(other, []).append(one)
-    middle: dict[str, float] = {}
+def _with_ways(
+    levels: Sequence[Sequence[str]], arrows: Sequence[tuple[str, str]]
+) -> tuple[list[list[_Place]], list[list[_Place]]]:
+    """Return the columns with a gap for each arrow that passes one, and the places each arrow leads through."""
+    column_of = {step: number for number, level in enumerate(levels) for step in level}
+    columns: list[list[_Place]] = [list(level) for level in levels]
+    ways = []
+    for number, (before, after) in enumerate(arrows):
+        gaps: list[_Place] = [(number, column) for column in range(column_of[before] + 1, column_of[after])]
+        for gap, column in zip(gaps, columns[column_of[before] + 1 :], strict=False):
+            column.append(gap)
+        ways.append([before, *gaps, after])
+    return columns, ways
+
+
+def _untangled(columns: Sequence[Sequence[_Place]], ways: Sequence[Sequence[_Place]]) -> list[list[_Place]]:
+    """Return the columns with each place near the middle of those before it: fewer lines cross."""
+    before: dict[_Place, list[_Place]] = {}
+    for way in ways:
+        for one, other in pairwise(way):
+            before.setdefault(other, []).append(one)
+    middle: dict[_Place, float] = {}
     found = []
-    for level in levels:
-        seen = {step: [middle[each] for each in before.get(step, ())] for step in level}
-        ordered = sorted(level, key=lambda step: sum(seen[step]) / len(seen[step]) if seen[step] else 0.0)
-        for row, step in enumerate(ordered):
-            middle[step] = row - (len(ordered) - 1) / 2
+    for column in columns:
+        wish = {each: _mean([middle[one] for one in before.get(each, ())]) for each in column}
+        ordered = sorted(column, key=wish.__getitem__)
+        for row, each in enumerate(ordered):
+            middle[each] = row - (len(ordered) - 1) / 2
         found.append(ordered)
     return found
 
 
-def _path(start: tuple[int, int], end: tuple[int, int]) -> str:
-    """Return a line that leaves one box at its right side and comes to the other's left."""
-    x1, y1 = start[0] + WIDTH, start[1] + HEIGHT // 2
-    x2, y2 = end[0] - 5, end[1] + HEIGHT // 2
-    bend = (x2 - x1) // 2
-    return f"M{x1} {y1}C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def _height(place: _Place) -> int:
+    return HEIGHT if isinstance(place, str) else GAP
+
+
+def _path(corners: Sequence[tuple[int, int]]) -> str:
+    """Return a line that leaves the first box at its right side, passes through gaps, and comes to the last from the left."""
+    x, y = corners[0][0] + WIDTH, corners[0][1] + HEIGHT // 2
+    path = f"M{x} {y}"
+    for number, corner in enumerate(corners[1:], start=2):
+        last = number == len(corners)
+        to_x, to_y = corner[0] - (TIP if last else 0), corner[1] + (HEIGHT if last else GAP) // 2
+        bend = (to_x - x) // 2
+        path += f"C{x + bend} {y} {to_x - bend} {to_y} {to_x} {to_y}"
+        x, y = to_x, to_y
+        if not last:
+            x += WIDTH
+            path += f"H{x}"
+    return path

@@ -59,6 +59,7 @@ class Pages:
             "json_head": words.json_head,
             "lasting": words.lasting,
             "left_over": words.left_over,
+            "mark": words.mark,
             "moment": words.moment,
             "shortened": graph.shortened,
             "tone": words.tone,

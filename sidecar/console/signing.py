@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ LINK_S = 24 * 3600
 REMEMBERED_S = 60.0
 """How long a process signs with a key without looking whether it is still the tenant's."""
 _LINK_SALT = b"ensemble console: link"
+_LINK = re.compile(r"[A-Za-z0-9_-]{1,64}\.[0-9a-f]{32}\.[0-9]{1,12}\.[A-Za-z0-9_-]{43}")
 _NOBODYS = secrets.token_bytes(32)
 """What is compared with where a tenant has no key: nothing fits, and it takes as long."""
 
@@ -117,6 +119,8 @@ class Links:
             StoreUnavailable: The store has to be asked, and does not answer.
 
         """
+        if not _LINK.fullmatch(token):  # base64 is read past letters that are none of its own
+            raise BadLink
         tenant = token.partition(".")[0]
         known = bool(self._tenants.digests(tenant))
         key = self._keys.to_verify(tenant) if known else _NOBODYS

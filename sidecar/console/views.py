@@ -23,6 +23,8 @@ __all__ = ["add_views"]
 AGENTS_SHOWN = 50
 RUNS_SHOWN = 100
 BREAKERS_SHOWN = 500
+NAMES_KNOWN = 100
+"""Agents whose names stand beside their breakers, those called last."""
 LETTERS_SHOWN = 20
 """Dead letters of one mailbox."""
 BOXES_OPENED = 5
@@ -64,12 +66,14 @@ def add_views(blueprint: Blueprint, desk: Desk) -> None:
     @desk.signed_in
     def breakers(reader: Reader) -> Response:
         found = reader.ask(endpoints.LIST_BREAKERS, NoParams()).breakers
+        known = reader.ask(endpoints.LIST_AGENTS, AgentsParams(limit=NAMES_KNOWN)).agents
         return desk.pages.page(
             "breakers.html",
             tenant=reader.tenant,
             here="breakers",
             now_ms=desk.keys.now_ms(),
             breakers=found[:BREAKERS_SHOWN],
+            names={each.identity: each.name for each in known if each.name != each.identity},
             more=max(0, len(found) - BREAKERS_SHOWN),
         )
 

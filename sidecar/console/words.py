@@ -23,6 +23,7 @@ __all__ = [
     "json_head",
     "lasting",
     "left_over",
+    "mark",
     "moment",
     "money",
     "tone",
@@ -125,6 +126,13 @@ def lasting(ms: int | None) -> str:
             whole, rest = divmod(ms, unit)
             return f"{whole} {name} {rest // part} {part_name}" if rest // part else f"{whole} {name}"
     raise AssertionError(ms)
+
+
+def mark(ms: int) -> str:
+    """Return a moment on a scale that begins at 0, without digits that say nothing."""
+    if ms < _SECOND or ms >= _MINUTE:
+        return lasting(ms) if ms else "0"
+    return f"{ms / _SECOND:g} s"
 
 
 def ago(then_ms: int, now_ms: int) -> str:
