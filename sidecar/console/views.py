@@ -11,6 +11,7 @@ from ensemble.contract.breakers import BreakerParams, BreakerView
 from ensemble.contract.budgets import BudgetState
 from ensemble.contract.mailboxes import DeadLetters, DeadLettersParams
 from ensemble.contract.runs import RunsParams
+from ensemble.contract.slots import SlotsView
 from ensemble.contract.state import TraceParams
 from sidecar.console.desk import Desk
 from sidecar.console.reading import Reader, params
@@ -25,6 +26,8 @@ RUNS_SHOWN = 100
 BREAKERS_SHOWN = 500
 NAMES_KNOWN = 100
 """Agents whose names stand beside their breakers, those called last."""
+SLOTS_SHOWN = 200
+"""Of hosts, and of agents."""
 LETTERS_SHOWN = 20
 """Dead letters of one mailbox."""
 BOXES_OPENED = 5
@@ -90,13 +93,15 @@ def add_views(blueprint: Blueprint, desk: Desk) -> None:
     @desk.signed_in
     def budgets(reader: Reader) -> Response:
         found = reader.ask(endpoints.LIST_BUDGETS, NoParams()).budgets
+        slots = reader.ask(endpoints.GET_SLOTS, NoParams())
         return desk.pages.page(
             "budgets.html",
             tenant=reader.tenant,
             here="budgets",
             now_ms=desk.keys.now_ms(),
             budgets=[(each, spending(each.used, each.definition.limits), _window(each)) for each in found],
-            slots=reader.ask(endpoints.GET_SLOTS, NoParams()),
+            slots=_slots(slots),
+            waiting=slots.waiting,
         )
 
     @blueprint.get("/traces/<trace_id>")
@@ -140,3 +145,12 @@ def _window(budget: BudgetState) -> str:
     if window.kind == "rolling":
         return f"the last {window.seconds:,} s"
     return f"this {window.kind}, {window.timezone}"
+
+
+def _slots(view: SlotsView) -> list[tuple[str, int, int | None]]:
+    """Return where calls are out or limited: how many are, and may be; None: no operator limits them."""
+    used, limits = view.used, view.limits
+    found = [] if limits.total is used.total is None else [("everywhere", used.total or 0, limits.total)]
+    for out, most in ((used.hosts, limits.hosts), (used.identities, limits.identities)):
+        found += [(name, out.get(name, 0), most.get(name)) for name in sorted({*out, *most})[:SLOTS_SHOWN]]
+    return found

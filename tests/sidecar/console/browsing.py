@@ -33,6 +33,7 @@ class Parsed(HTMLParser):
         super().__init__()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.text += " "
         names = [name for name, _ in attrs]
         if len(set(names)) < len(names):
             self.faults.append(f"<{tag}> has an attribute twice")
@@ -46,6 +47,7 @@ class Parsed(HTMLParser):
         self.elements.append((tag, {name: value or "" for name, value in attrs}))
 
     def handle_endtag(self, tag: str) -> None:
+        self.text += " "
         while self._open and self._open[-1] in _ENDS_ITSELF and self._open[-1] != tag:
             self._open.pop()
         if not self._open or self._open[-1] != tag:
