@@ -9,7 +9,7 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
-__all__ = ["TOKENS", "Parsed", "Visitor", "parsed"]
+__all__ = ["TOKENS", "Parsed", "Visitor", "parsed", "words"]
 
 TOKENS = ("token-of-the-tenant", "token-of-the-other-one")
 BASE = "https://localhost"
@@ -81,6 +81,11 @@ def parsed(page: str) -> Parsed:
     parser = Parsed()
     parser.feed(page)
     return parser.ended()
+
+
+def words(page: Parsed) -> str:
+    """Return a page's text in one line."""
+    return " ".join(page.text.split())
 
 
 @dataclass

@@ -12,9 +12,7 @@ from sidecar.app import create_app
 from sidecar.settings import Settings
 from sidecar.store.connection import Client
 from tests.sidecar.console.browsing import TOKENS, Visitor
-from tests.sidecar.console.making import Run
-
-PUBLIC_URL = "https://ops.example/some/folder"
+from tests.sidecar.console.making import PUBLIC_URL, Run
 
 
 @pytest.fixture

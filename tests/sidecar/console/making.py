@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any
 
+from ensemble.contract.budgets import Limits
 from ensemble.contract.exchange import (
     AdmissionAsk,
     CloseRun,
@@ -21,13 +23,16 @@ from ensemble.contract.exchange import (
 from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
 from ensemble.contract.results import ErrorInfo, StepResult, Usage
 
-__all__ = ["Run", "failed", "identity", "result"]
+__all__ = ["PUBLIC_URL", "STEPS", "Run", "ended", "failed", "identity", "result", "run_tenant", "shared"]
 
 
 def identity(agent: str) -> str:
     """Return what an agent of this name is."""
     return f"api:http://dify.example/v1#{sha256(agent.encode()).hexdigest()[:16]}"
 
+
+STEPS: dict[str, tuple[str, ...]] = {"market": (), "rivals": (), "report": ("market", "rivals")}
+PUBLIC_URL = "https://ops.example/some/folder"
 
 type Tell = Callable[[str], str]
 """Takes an exchange and returns its answer, both as JSON."""
@@ -136,3 +141,31 @@ class Run:
     def _say(self, **said: Any) -> ExchangeAnswer:
         given: dict[str, Any] = {"run_id": self.run_id, "owner": self.owner, "epoch": self.epoch, **said}
         return ExchangeAnswer.model_validate_json(self._tell(Exchange(**given).model_dump_json()))
+
+
+def shared(answer: ExchangeAnswer) -> str:
+    """Return a link's page, as the way from the console's first one."""
+    assert answer.run.url is not None
+    before, _, token = answer.run.url.partition("/shared/")
+    assert before == f"{PUBLIC_URL}/console"
+    return f"shared/{token}"
+
+
+def ended(run: Run, task: str = "the task") -> ExchangeAnswer:
+    """Conduct a run in which one of three agents failed twice; return what its opening was answered."""
+    answer = run.open(STEPS, task, pattern="plan", limits=Limits(tokens=1000), run_key=f"key of {run.run_id}")
+    run.call("market", "rivals")
+    run.end("market", told=result("market", "facts <b>bold</b>", started_ms=0, took_ms=7))
+    run.end("rivals", Outcome.UNAVAILABLE)
+    run.call("rivals", attempt=2)
+    run.end("rivals", Outcome.AGENT_FAILED, failed("rivals", "it broke", attempts=2, started_ms=1, took_ms=9))
+    run.call("report")
+    run.end("report", told=result("report", "old", source=Source.CACHE, age_ms=61_000, stale=True, started_ms=9))
+    run.close(RunStatus.PARTIAL, "the whole answer", ("careful",))
+    return answer
+
+
+def run_tenant(redis: Any, run: Run) -> str:
+    """Return whose a run is, by the key it stands under."""
+    (key,) = redis.keys(f"ens:*:run:{run.run_id}")
+    return str(re.findall(r"{(.+)}", key)[0])

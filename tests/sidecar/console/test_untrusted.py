@@ -23,7 +23,6 @@ from sidecar.console.run_page import ROWS_SHOWN, run_page
 from sidecar.console.words import clean, json_head
 from tests.sidecar.console.browsing import TOKENS, Parsed, Visitor, parsed
 from tests.sidecar.console.making import Run, identity, result
-from tests.sidecar.console.test_pages import desk_of
 
 PAGES = Pages()
 SLOWEST_S = 0.3
@@ -295,4 +294,3 @@ def test_the_pages_work_with_the_identities_that_plans_make(app: Flask, operator
 
     assert len(links) == 4
     assert [operator.get(each.removeprefix("./")).status_code for each in links] == [200] * 4
-    assert desk_of(app).public_url
