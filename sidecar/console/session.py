@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from hmac import compare_digest
 
@@ -16,6 +17,7 @@ SESSION_COOKIE = "ensemble_console"
 FORM_COOKIE = "ensemble_form"
 """Holds what the sign-in form holds too: another site can make a browser send a form, but not with this cookie."""
 SESSION_S = 12 * 3600
+_COOKIE = re.compile(r"[A-Za-z0-9_-]{1,64}\.[0-9]{1,12}\.[A-Za-z0-9_-]{43}")
 _SALT = b"ensemble console: session "
 
 
@@ -34,12 +36,11 @@ class Sessions:
 
     def tenant(self, cookie: str) -> str | None:
         """Return who is signed in; None where nobody is. Raises StoreUnavailable."""
-        tenant = cookie.partition(".")[0]
-        digests = self._tenants.digests(tenant)
-        if not digests:
+        if not _COOKIE.fullmatch(cookie):
             return None
+        tenant = cookie.partition(".")[0]
         key = self._keys.to_verify(tenant)
-        for digest in digests:
+        for digest in self._tenants.digests(tenant):
             try:
                 _, expires = signer(key, _SALT + digest).unsign(cookie).decode().split(".")
             except (BadSignature, ValueError):

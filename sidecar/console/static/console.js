@@ -6,6 +6,7 @@
   let tries = 0;
 
   const live = () => document.getElementById("live");
+  const state = () => document.getElementById("state")?.textContent.trim() ?? "";
   const opened = () => [...document.querySelectorAll("#live details[open][id]")].map((each) => each.id);
   const reading = () => {
     const chosen = document.getSelection();
@@ -19,6 +20,7 @@
       return;
     }
     const open = opened();
+    const was = state();
     const focused = document.activeElement && document.activeElement.closest("#live [id]");
     stale.replaceWith(document.adoptNode(fresh));
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
@@ -27,6 +29,9 @@
       (again?.querySelector("summary") ?? again)?.focus({ preventScroll: true });
     }
     document.title = title;
+    // What is replaced is not read aloud; what changes here is.
+    if (state() !== was) document.getElementById("heard").textContent = state();
+    tellTimes();
   }
 
   async function look() {
@@ -54,9 +59,13 @@
     if (every) setTimeout(look, Math.min(SLOWEST_MS, Math.max(every * times, least)));
   }
 
-  for (const each of document.querySelectorAll("time[datetime]")) {
-    const then = new Date(each.dateTime);
-    if (!Number.isNaN(then.valueOf())) each.title += ` · ${then.toLocaleString()} here`;
+  function tellTimes() {
+    for (const each of document.querySelectorAll("time[datetime]")) {
+      const then = new Date(each.dateTime);
+      if (!Number.isNaN(then.valueOf())) each.title = `${each.dateTime} · here ${then.toLocaleString()}`;
+    }
   }
+
+  tellTimes();
   plan(1);
 })();

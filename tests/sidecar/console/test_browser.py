@@ -5,18 +5,25 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from ensemble.contract.budgets import Limits
 from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
+from sidecar.app import create_app
+from sidecar.settings import Settings
+from sidecar.store.connection import Client
 from tests.pages import ROOT
+from tests.sidecar.console.browsing import TOKENS
 from tests.sidecar.console.making import Run, failed, result
 from tests.standin.world import SidecarProcess
 
@@ -46,6 +53,13 @@ def browser() -> Iterator[Browser]:
         running = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield running
         running.close()
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Logs nothing."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
 
 
 @dataclass
@@ -124,7 +138,7 @@ def test_a_run_is_watched_from_its_first_step_to_its_answer(scene_of: Callable[.
     scene.open("")
     scene.page.get_by_role("link", name="Watch me work").click()
     page = scene.page
-    status = page.get_by_role("status")
+    status = page.locator("#state")
     expect(status).to_have_text("running")
     page.evaluate("window.same = true")
     page.locator("#step-1 summary").click()
@@ -139,6 +153,7 @@ def test_a_run_is_watched_from_its_first_step_to_its_answer(scene_of: Callable[.
     expect(status).to_have_text("succeeded", timeout=15_000)
     expect(page.locator("#answer + .said")).to_have_text("the whole answer")
     expect(page).to_have_title(re.compile("succeeded: Watch me work"))
+    expect(page.get_by_role("status")).to_have_text("succeeded")
     assert page.locator("#step-1").get_attribute("open") is not None
     assert page.evaluate("window.same") is True
 
@@ -168,11 +183,11 @@ def test_a_link_is_opened_without_signing_in_and_watched(scene_of: Callable[...,
     answer = run.open({"one": ()}, "Shared with you")
     run.call("one")
     scene.open((answer.run.url or "").partition("/console")[2])
-    expect(scene.page.get_by_role("status")).to_have_text("running")
+    expect(scene.page.locator("#state")).to_have_text("running")
     run.end("one", told=result("one"))
     run.close(answer="shared answer")
 
-    expect(scene.page.get_by_role("status")).to_have_text("succeeded", timeout=15_000)
+    expect(scene.page.locator("#state")).to_have_text("succeeded", timeout=15_000)
     assert scene.page.get_by_role("navigation").count() == 0
     scene.page.get_by_role("link", name="what engine and agents said").click()
     expect(scene.page.get_by_role("heading", name="Messages")).to_be_visible()
@@ -185,13 +200,47 @@ def test_everything_works_without_a_script(scene_of: Callable[..., Scene]) -> No
     run = scene.run()
     run.open({"one": ()}, "No script")
     scene.open(f"/runs/{run.run_id}")
-    expect(scene.page.get_by_role("status")).to_have_text("running")
+    expect(scene.page.locator("#state")).to_have_text("running")
     run.close(answer="done")
     scene.page.reload()
 
-    expect(scene.page.get_by_role("status")).to_have_text("succeeded")
+    expect(scene.page.locator("#state")).to_have_text("succeeded")
     scene.page.get_by_role("button", name="Sign out").click()
     expect(scene.page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_a_proxy_may_serve_it_below_a_path(browser: Browser, redis: Client, tenant: str) -> None:
+    """Which it takes away on the way in, and tells the sidecar nothing of: pages, forms and the cookie stay below it."""
+    app = create_app(Settings.from_environment({}), redis, {TOKENS[0]: tenant})
+
+    def below(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if not path.startswith("/some/folder/console"):
+            start_response("404 Not Found", [])
+            return [b"not below the path"]
+        return app({**environ, "PATH_INFO": path.removeprefix("/some/folder")}, start_response)
+
+    server = make_server("127.0.0.1", 0, below, threaded=True, request_handler=QuietHandler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    page = browser.new_page()
+    statuses: list[int] = []
+    page.on("response", lambda answer: statuses.append(answer.status))
+    page.goto(f"http://127.0.0.1:{server.port}/some/folder/console")
+    page.get_by_label("token").fill(TOKENS[0])
+    page.get_by_role("button", name="Sign in").click()
+    for name in ("Agents", "Breakers", "Budgets", "Runs"):
+        page.get_by_role("link", name=name).click()
+        expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.close()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+    assert set(statuses) == {200, 303}
+    assert len(statuses) > 10
 
 
 def a_colourful_run(scene: Scene) -> Run:
