@@ -33,8 +33,8 @@ OK, NOTE, WARNING, PROBLEM = Severity
 
 def sidecar(took_ms: float = 3, offset_ms: float | None = 10, partial_error: str = "", **about: Any) -> SidecarEvidence:
     """Return a sidecar that is well, but for what is said."""
-    told = {"version": VERSION, "contract": CONTRACT_VERSION, "store": "valkey 9", "durability": "everysec"}
-    told |= {"public_url": "https://ops.example", **about}
+    told: dict[str, Any] = {"version": VERSION, "contract": CONTRACT_VERSION, "store": "valkey 9"}
+    told |= {"durability": "everysec", "public_url": "https://ops.example", **about}
     return SidecarEvidence(
         url="http://ensemble:8787",
         about=About(**told),
