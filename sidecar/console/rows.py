@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import overload
 
 from ensemble.contract.base import is_part
 from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
@@ -14,7 +15,7 @@ from ensemble.contract.runs import AttemptView, RunView
 from sidecar.console.waterfall import Scale, Span, placed, scale_of
 from sidecar.console.words import Tone, lasting, tone, word
 
-__all__ = ["Bar", "Fold", "Row", "rows_of", "run_scale"]
+__all__ = ["Bar", "Row", "Rows", "run_scale"]
 
 PARTS_SHOWN = 24
 """Of one group; the others are told together in one row."""
@@ -57,31 +58,50 @@ class Row:
     """Whether it stands for several."""
 
 
-type Fold = tuple[str, Sequence[str]]
-"""A step's id, and those told in its row: itself, or parts of a group together."""
-
-
 def run_scale(run: RunView, now_ms: int) -> Scale:
     """Return the scale of time on which a run's attempts are drawn."""
     end_ms = (now_ms if run.closed_ms is None else run.closed_ms) - run.opened_ms
     return scale_of([_span(each, run, now_ms) for each in run.attempts], end_ms)
 
 
-def rows_of(run: RunView, now_ms: int, scale: Scale) -> list[Row]:
-    """Return a row for each planned step, in the plan's order, with the parts of groups behind their group."""
-    results = {result.step: result for result in run.results}
-    attempts: dict[str, list[AttemptView]] = {}
-    for each in run.attempts:
-        attempts.setdefault(each.step, []).append(each)
-    agents = {step.id: step.agent for step in run.steps}
-    maker = _Maker(run, now_ms, scale, results, attempts, agents)
-    rows: list[Row] = []
-    for step, parts in _grouped(agents, {*results, *attempts}):
-        rows.append(maker.row(step))
-        rows += [maker.row(part) for part in parts[:PARTS_SHOWN]]
-        if parts[PARTS_SHOWN:]:
-            rows.append(maker.together(parts[PARTS_SHOWN:]))
-    return rows
+class Rows(Sequence[Row]):
+    """A row for each planned step, in the plan's order, with the parts of groups behind their group.
+
+    Each is made when it is asked for: of a run of 2,000 steps a page shows few.
+    """
+
+    def __init__(self, run: RunView, now_ms: int, scale: Scale) -> None:
+        attempts: dict[str, list[AttemptView]] = {}
+        for each in run.attempts:
+            attempts.setdefault(each.step, []).append(each)
+        results = {result.step: result for result in run.results}
+        agents = {step.id: step.agent for step in run.steps}
+        self._maker = _Maker(run, now_ms, scale, results, attempts, agents)
+        self._told: list[tuple[str, ...]] = []
+        for step, parts in _grouped(agents, {*results, *attempts}):
+            self._told += [(each,) for each in (step, *parts[:PARTS_SHOWN])]
+            if parts[PARTS_SHOWN:]:
+                self._told.append(tuple(parts[PARTS_SHOWN:]))
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Row]: ...
+    def __getitem__(self, place: int | slice) -> Row | list[Row]:
+        if isinstance(place, slice):
+            return [self._row(steps) for steps in self._told[place]]
+        return self._row(self._told[place])
+
+    def of(self, step: str) -> Row:
+        """Return the row of a step, or of a part that stands with others on its page."""
+        return self._maker.row(step)
+
+    def _row(self, steps: tuple[str, ...]) -> Row:
+        alone = len(steps) == 1
+        return self._maker.row(steps[0]) if alone else self._maker.together(steps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from ensemble.contract.budgets import NANO, BudgetView, Limits
 from ensemble.contract.outcomes import RunStatus
 from ensemble.contract.runs import RunView
 from sidecar.console.graph import Graph, drawn, levels_of
-from sidecar.console.rows import Row, rows_of, run_scale
+from sidecar.console.rows import Row, Rows, run_scale
 from sidecar.console.waterfall import Scale, Tick, ticks
 from sidecar.console.words import count, lasting, money
 
@@ -81,9 +81,9 @@ class RunPage:
 def run_page(run: RunView, now_ms: int, first: int = 0) -> RunPage:
     """Return the page of *run* that begins with its row number *first*."""
     scale = run_scale(run, now_ms)
-    rows = rows_of(run, now_ms, scale)
+    rows = Rows(run, now_ms, scale)
     first = min(first, max(0, len(rows) - 1))
-    failed = [row for row in rows if row.result is not None and row.result.error is not None]
+    failed = [result.step for result in run.results if result.error is not None]
     waits_for = {step.id: step.depends_on for step in run.steps}
     graph = drawn(waits_for)
     return RunPage(
@@ -96,9 +96,9 @@ def run_page(run: RunView, now_ms: int, first: int = 0) -> RunPage:
         scale=scale,
         ticks=ticks(scale),
         graph=graph,
-        planned={row.step: row for row in rows if not row.part},
+        planned={step: rows.of(step) for step in waits_for} if graph else {},
         shape="" if graph else _shape(waits_for),
-        errors=failed[:ERRORS_SHOWN],
+        errors=[rows.of(step) for step in failed[:ERRORS_SHOWN]],
         more_errors=max(0, len(failed) - ERRORS_SHOWN),
         budget=spending(run.budget, run.limits),
     )

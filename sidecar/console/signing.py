@@ -61,11 +61,13 @@ class Keys:
         self._redis = redis
         self._remembered: dict[str, tuple[float, bytes]] = {}
 
-    def to_sign(self, tenant: str) -> bytes:
-        """Return the tenant's key, of a minute ago at most. Raises StoreUnavailable, StoreDamaged."""
+    def remembered(self, tenant: str) -> bytes:
+        """Return the tenant's key, of a minute ago at most: what opens a run can't wait for the store. Raises as below."""
         until_s, key = self._remembered.get(tenant, (0.0, b""))
-        if time.monotonic() < until_s:
-            return key
+        return key if time.monotonic() < until_s else self.to_sign(tenant)
+
+    def to_sign(self, tenant: str) -> bytes:
+        """Return the tenant's key. Raises StoreUnavailable, StoreDamaged."""
         at = full_key(tenant, CONSOLE_KEY)
         with store_errors(self._redis, [at]):
             # One that is there stays: other workers and sidecars sign with it, too.
@@ -103,7 +105,7 @@ class Links:
     def url(self, tenant: str, run_id: str, now_ms: int) -> str | None:
         """Return a link to a run; None where the store has no key to sign with: the run goes on without."""
         try:
-            key = self._keys.to_sign(tenant)
+            key = self._keys.remembered(tenant)
         except (StoreUnavailable, StoreDamaged) as error:
             log.warning("A run was opened without a link to it: %s", error.detail, extra={"run_id": run_id})
             return None

@@ -190,6 +190,8 @@ def test_a_session_ends_with_the_tenants_key(redis: Any, operator: Visitor, tena
     redis.delete(full_key(tenant, CONSOLE_KEY))
 
     assert operator.get("agents").status_code == 303
+    operator.sign_in()
+    assert operator.get("agents").status_code == 200
 
 
 def test_nothing_but_a_whole_cookie_is_a_session(redis: Client, tenant: str) -> None:
