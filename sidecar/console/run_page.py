@@ -83,7 +83,8 @@ def run_page(run: RunView, now_ms: int, first: int = 0) -> RunPage:
     scale = run_scale(run, now_ms)
     rows = Rows(run, now_ms, scale)
     first = min(first, max(0, len(rows) - 1))
-    failed = [result.step for result in run.results if result.error is not None]
+    # A step that was skipped because another failed is that other's story.
+    failed = [each.step for each in run.results if each.error is not None and each.error.code != "upstream_failed"]
     waits_for = {step.id: step.depends_on for step in run.steps}
     graph = drawn(waits_for)
     return RunPage(

@@ -124,6 +124,10 @@ class Run:
         )
         self._say(settle=news)
 
+    def skip(self, told: StepResult) -> None:
+        """Tell of a step that ended without an attempt."""
+        self._say(ended=(told,))
+
     def close(
         self, status: RunStatus = RunStatus.SUCCEEDED, answer: str = "found", warnings: tuple[str, ...] = ()
     ) -> None:

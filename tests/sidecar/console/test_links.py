@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +17,7 @@ from sidecar.auth import Tenants
 from sidecar.console.signing import LINK_S, Keys, Links
 from sidecar.settings import Settings
 from sidecar.store.connection import Client
+from tests.pages import page as told_in
 from tests.sidecar.console.browsing import TOKENS, Visitor, parsed
 from tests.sidecar.console.making import PUBLIC_URL, STEPS, Run, ended, run_tenant, shared
 
@@ -128,3 +132,18 @@ def test_a_link_that_has_ended_says_so(visitor: Visitor, redis: Client, tenant: 
 
     assert answer.status_code == 410
     assert "This link has ended" in answer.text
+
+
+def test_the_page_tells_how_links_are_taken_back(
+    visitor: Visitor, a_run: Begin, redis: Client, valkey: Any, tenant: str
+) -> None:
+    """Its command is run as it stands, but for where the store is and whose links they are."""
+    if not valkey.url.startswith("unix:"):
+        pytest.skip("the command is for the sidecar's own store")
+    link = shared(ended(a_run()))
+    (script,) = re.findall(r'^docker compose exec ensemble python -c "(.+)"$', told_in("console.md"), re.MULTILINE)
+    script = script.replace("/data/store/valkey.sock", valkey.url.removeprefix("unix://")).replace("default", tenant)
+    before = visitor.get(link).status_code
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert (before, done.stdout.strip(), visitor.get(link).status_code) == (200, "1", 403)

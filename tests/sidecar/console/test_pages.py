@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from ensemble.contract.outcomes import Outcome, RunStatus
+from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
+from ensemble.contract.results import ErrorInfo, StepResult
 from tests.sidecar.console.browsing import TOKENS, Visitor, parsed, words
 from tests.sidecar.console.making import STEPS, Run, ended, failed, identity, result, run_tenant
 
@@ -129,6 +130,22 @@ def test_what_was_under_way_when_an_engine_died_is_marked_in_words(operator: Vis
     assert "kept from before" in said
     assert "one attempt uncertain" in said
     assert "taken up 1 time again" in said
+
+
+def test_what_was_skipped_for_another_is_no_error_of_its_own(operator: Visitor, a_run: Begin) -> None:
+    """One line says what failed; the others are told on the timeline."""
+    run = a_run()
+    run.open({"first": (), "second": ("first",)})
+    run.call("first")
+    run.end("first", Outcome.AGENT_FAILED, failed("first", "it broke"))
+    told = ErrorInfo(code="upstream_failed", message="first has no result.")
+    run.skip(StepResult(step="second", agent="market", status=StepStatus.SKIPPED, error=told))
+    run.close(RunStatus.FAILED, "")
+
+    page = parsed(operator.get(f"runs/{run.run_id}").text)
+    errors = words(page).partition("Errors")[2].partition("Timeline")[0]
+    assert errors.strip() == "first market · agent failed it broke"
+    assert "skipped" in words(page)
 
 
 def test_groups_are_told_by_some_of_their_parts(operator: Visitor, a_run: Begin) -> None:
