@@ -22,7 +22,7 @@ PARTS_SHOWN = 24
 BARS_SHOWN = 40
 """Attempts of one step that are drawn; the newest ones."""
 _NUMBERS = re.compile(r"([0-9]+)")
-_STANDS_IN = {Source.CACHE: "from the cache", Source.BACKUP: "by its backup", Source.DEFAULT: "its default value"}
+_STANDS_IN = {Source.CACHE: "from the cache", Source.BACKUP: "by its backup", Source.DEFAULT: "a default value"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class Row:
     started_ms: int | None = None
     took_ms: int | None = None
     tokens: int | None = None
+    estimated: bool = False
+    """Whether some of *tokens* were booked as they had been reserved."""
     result: StepResult | None = None
     folded: bool = False
     """Whether it stands for several."""
@@ -76,7 +78,8 @@ class Rows(Sequence[Row]):
             attempts.setdefault(each.step, []).append(each)
         results = {result.step: result for result in run.results}
         agents = {step.id: step.agent for step in run.steps}
-        self._maker = _Maker(run, now_ms, scale, results, attempts, agents)
+        groups = frozenset(step.id for step in run.steps if step.identity is None)
+        self._maker = _Maker(run, now_ms, scale, results, attempts, agents, groups)
         self._told: list[tuple[str, ...]] = []
         for step, parts in _grouped(agents, {*results, *attempts}):
             self._told += [(each,) for each in (step, *parts[:PARTS_SHOWN])]
@@ -112,6 +115,7 @@ class _Maker:
     results: Mapping[str, StepResult]
     attempts: Mapping[str, Sequence[AttemptView]]
     agents: Mapping[str, str]
+    groups: frozenset[str]
 
     def row(self, step: str) -> Row:
         """Return one step's row."""
@@ -124,11 +128,12 @@ class _Maker:
             part=is_part(step),
             state=self._state(result, newest),
             marks=self._marks(result, tried),
-            bars=tuple(self._bar(each) for each in tried[-BARS_SHOWN:]),
+            bars=tuple(self._bar(each) for each in tried[-BARS_SHOWN:]) if tried else self._group(step, result),
             attempts=len(tried),
             started_ms=tried[0].admitted_ms - self.run.opened_ms if tried else None,
             took_ms=self._took(result, newest),
             tokens=_tokens(result, tried),
+            estimated=any(each.usage.estimated for each in tried),
             result=result,
         )
 
@@ -185,6 +190,13 @@ class _Maker:
         if newest is not None and newest.outcome is None:
             return max(0, self.now_ms - newest.admitted_ms)
         return None if result is None or result.started_ms is None else result.took_ms
+
+    def _group(self, step: str, result: StepResult | None) -> tuple[Bar, ...]:
+        """Return the bar of a group of the plan's; later engines tell its beginning by a clock of their own."""
+        if result is None or result.started_ms is None or step not in self.groups or self.run.epoch > 1:
+            return ()
+        span = (result.started_ms, result.started_ms + result.took_ms)
+        return (Bar(*placed(self.scale, span), "group", f"All its parts: {lasting(result.took_ms)}"),)
 
     def _bar(self, each: AttemptView) -> Bar:
         start, end = _span(each, self.run, self.now_ms)

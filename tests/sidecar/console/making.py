@@ -68,8 +68,11 @@ class Run:
     ) -> ExchangeAnswer:
         """Open it with *steps*: step → those it waits for."""
         self.trace_id = more.pop("trace_id", "") or uuid.uuid4().hex
+        groups = more.pop("groups", ())
         planned = tuple(
-            PlannedStep(id=step, agent=agent, identity=identity(agent), depends_on=tuple(before))
+            PlannedStep(
+                id=step, agent=agent, identity=None if step in groups else identity(agent), depends_on=tuple(before)
+            )
             for step, before in steps.items()
         )
         run_key = more.pop("run_key", self.run_id)

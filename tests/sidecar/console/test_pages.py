@@ -151,12 +151,14 @@ def test_what_was_skipped_for_another_is_no_error_of_its_own(operator: Visitor, 
 def test_groups_are_told_by_some_of_their_parts(operator: Visitor, a_run: Begin) -> None:
     """The others stand together in a row that counts how they ended."""
     run = a_run()
-    run.open({"each": (), "sum": ("each",)}, max_parallel=100)
+    run.open({"each": (), "sum": ("each",)}, max_parallel=100, groups={"each"})
     parts = [f"each[{number}]" for number in range(60)]
     run.call(*parts)
     for part in parts[:58]:
         run.end(part, told=result(part, started_ms=1))
     run.end(parts[58], Outcome.AGENT_FAILED, failed(parts[58], "no", started_ms=1))
+    run.skip(result("each", "all of it", started_ms=1, took_ms=250))
+    run.skip(result("sum", "by its fallback", started_ms=1, took_ms=0))
     run.close(RunStatus.PARTIAL)
 
     said = words(parsed(operator.get(f"runs/{run.run_id}").text))
@@ -164,6 +166,7 @@ def test_groups_are_told_by_some_of_their_parts(operator: Visitor, a_run: Begin)
     assert "each[23]" in said
     assert "each[24]" not in said
     assert re.search(r"36 more parts .*34 succeeded 1 failed 1 uncertain", said)
+    assert said.count("All its parts: 250 ms") == 1
 
 
 def test_the_messages_of_a_run_are_told_in_order(operator: Visitor, a_run: Begin) -> None:
