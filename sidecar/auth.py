@@ -29,6 +29,10 @@ class Tenants:
             raise Unauthorized(
                 "Send the header Authorization: Bearer <token>, with the token the sidecar was started with."
             )
+        return self.named(token)[0]
+
+    def named(self, token: str) -> tuple[str, bytes]:
+        """Return the tenant of *token*, and the token's digest. Raises Unauthorized."""
         given = _digest(token.strip())
         found = None
         # All are compared, each in constant time: how long it takes tells nothing about any token.
@@ -37,7 +41,11 @@ class Tenants:
                 found = tenant
         if found is None:
             raise Unauthorized("The token is not one of this sidecar's. Copy it again from where the sidecar keeps it.")
-        return found
+        return found, given
+
+    def digests(self, tenant: str) -> tuple[bytes, ...]:
+        """Return the digests of a tenant's tokens; none where there is no such tenant."""
+        return tuple(digest for name, digest in self._digests if name == tenant)
 
 
 def first_start_token(data_dir: Path) -> tuple[Mapping[str, str], Path]:

