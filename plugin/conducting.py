@@ -23,13 +23,24 @@ from plugin.lineage import sealed
 
 __all__ = ["conduct", "context_for", "ledger_for"]
 
+_NO_LINK = (
+    "run_url is empty: the sidecar was not told how browsers reach it. Set ENSEMBLE_PUBLIC_URL there, such as "
+    "https://ops.example."
+)
+
 
 def conduct(
-    request: RunRequest, credentials: Credentials, pools: Pools, *, fail_open: bool | None = None
+    request: RunRequest,
+    credentials: Credentials,
+    pools: Pools,
+    *,
+    fail_open: bool | None = None,
+    links: bool = False,
 ) -> Generator[Event, None, Report]:
     """Run *request* in this process, yielding what happens; what the ledger has to say is among the report's warnings.
 
-    *fail_open* is what the tool asks for when the sidecar is away, None where it asks for nothing.
+    *fail_open* is what the tool asks for when the sidecar is away, None where it asks for nothing. *links* says that the
+    tool hands the run's link on, so that a warning tells why there is none.
 
     Raises:
         EnsembleError: the sidecar refuses to take part, or is away and the run does not go on without it.
@@ -51,7 +62,8 @@ def conduct(
         if isinstance(ledger, FallbackLedger):
             ledger.leave()
     if isinstance(ledger, FallbackLedger):
-        report = replace(report, warnings=(*report.warnings, *ledger.warnings))
+        unlinked = (_NO_LINK,) if links and ledger.durable and not report.run_url else ()
+        report = replace(report, warnings=(*report.warnings, *ledger.warnings, *unlinked))
     return report
 
 

@@ -51,8 +51,7 @@ def variables(report: Report, where: str = "") -> dict[str, Any]:
         "warnings": warnings_told(report, cut),
         "trace_id": report.trace_id,
         "run_id": report.run_id,
-        # The sidecar has no page of a run to link to.
-        "run_url": "",
+        "run_url": report.run_url,
     }
     return {name: values[name] for name in VARIABLES}
 

@@ -1,4 +1,4 @@
-"""Puts the parts together: one Flask app that serves every endpoint of the contract."""
+"""Puts the parts together: one Flask app that serves every endpoint of the contract, and the console."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from sidecar.agents.service import Agents
 from sidecar.auth import Gate, Tenants
 from sidecar.breakers.service import Breakers
 from sidecar.budgets.service import Budgets
+from sidecar.console.desk import Desk
+from sidecar.console.pages import Pages
+from sidecar.console.serving import serve_console
+from sidecar.console.session import Sessions
+from sidecar.console.signing import Keys, Links
 from sidecar.context.service import pack_context
 from sidecar.health import SelfView
 from sidecar.http import Handler, answer_problems, require_tokens, serve, serve_document
 from sidecar.messages.log import Log
 from sidecar.messages.mailboxes import Mailboxes
-from sidecar.requestlog import log_requests
+from sidecar.requestlog import Refusals, log_requests
 from sidecar.results.service import Results
 from sidecar.runs.service import Runs
 from sidecar.settings import Settings
@@ -57,7 +62,9 @@ def create_app(
     app.url_map.redirect_defaults = False
 
     store = Store(redis, [meters.heard, *listeners], meters.race_lost)
-    handlers = _handlers(settings, store)
+    tenants, keys = Tenants(tokens), Keys(redis)
+    links = Links(keys, tenants, settings.public_url or "")
+    handlers = _handlers(settings, store, links)
     for endpoint in endpoints.ALL:
         serve(app, endpoint, handlers[endpoint.name])
     document = serve_document(app)
@@ -66,20 +73,31 @@ def create_app(
     metrics = serve_metrics(app, gate, lambda: metrics_page(meters, standing, embedded=settings.redis_url is None))
     count_requests(app, meters)
     log_requests(app)
-    tenants = Tenants(tokens)
     require_tokens(app, tenants, frozenset({document, metrics, *(each.name for each in endpoints.ALL if each.public)}))
-    answer_problems(app)
+    refusals = Refusals()
+    desk = Desk(
+        pages=Pages(),
+        keys=keys,
+        sessions=Sessions(keys, tenants),
+        links=links,
+        refusals=refusals,
+        handlers=handlers,
+        public_url=settings.public_url or "",
+    )
+    serve_console(app, desk)
+    answer_problems(app, refusals, desk.pages.problem)
     app.extensions[METERS] = meters
     app.extensions[SHORTCUT] = shortcut(tenants, handlers["exchange"], settings.max_body_bytes, meters)
     return app
 
 
-def _handlers(settings: Settings, store: Store) -> dict[str, Handler]:
+def _handlers(settings: Settings, store: Store, links: Links) -> dict[str, Handler]:
     """Return what answers each endpoint, by the endpoint's name."""
-    redis = store.redis
-    self_view = SelfView(redis, embedded=settings.redis_url is None)
+    redis, public_url = store.redis, settings.public_url or ""
+    self_view = SelfView(redis, embedded=settings.redis_url is None, public_url=public_url)
     defaults = Defaults(lease_ms=settings.lease_ms)
-    runs, breakers, state = Runs(store, defaults), Breakers(store, defaults), State(redis)
+    runs = Runs(store, defaults, links.url if public_url else None)
+    breakers, state = Breakers(store, defaults), State(redis)
     results, agents = Results(redis), Agents(store)
     # Whoever waits holds a thread; the other half stays for those who don't.
     waiting = Waiting(settings.threads // 2)

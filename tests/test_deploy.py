@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,25 @@ def running(image: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str]
         if process.poll() is None:
             process.terminate()
         process.communicate(timeout=PATIENCE_S)
+
+
+def test_the_image_holds_the_pages_of_the_console_and_what_they_load(
+    running: tuple[subprocess.Popen[str], dict[str, str]],
+) -> None:
+    """Templates and files are no modules, and would be missed by nothing else."""
+    _, env = running
+    start = f"http://localhost:{env['ENSEMBLE_PORT']}/console/"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def read(page: str) -> str:
+        with opener.open(start + page, timeout=PATIENCE_S) as answer:
+            return str(answer.read().decode())
+
+    form = read("sign-in")
+    files = re.findall(r'(?:href|src)="\./(static/[^"]+)"', form)
+    assert "<h1>Sign in</h1>" in form
+    assert len(files) == len(list((ROOT / "sidecar/console/static").iterdir()))
+    assert all(read(file) for file in files)
 
 
 def test_the_image_starts_is_found_healthy_and_ends_on_sigterm(

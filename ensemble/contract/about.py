@@ -24,6 +24,7 @@ class About(Answer):
     contract: int = Field(description="The version of this contract.")
     store: str = Field(default="", description="What keeps the data, such as ``valkey 9.1.2 (embedded)``.")
     durability: str = Field(default="", description="The append-only file's policy: everysec, always or off.")
+    public_url: str = Field(default="", description="How browsers reach it; empty: runs have no links.")
     now_ms: int | None = Field(default=None, description="The store's clock, unix milliseconds.")
 
 

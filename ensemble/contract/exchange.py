@@ -224,6 +224,10 @@ class RunHead(Answer):
     lease_ms: int = Field(ge=0, description="How long the present owner's lease still lasts.")
     trace_id: TraceId | None = Field(default=None, description="Told after opening: the one it was opened with first.")
     cancelled: bool = Field(default=False, description="Somebody asked for its end: start nothing, close it.")
+    url: str | None = Field(
+        default=None,
+        description="Told after opening: a link to the run's page, for a day. None where ENSEMBLE_PUBLIC_URL is not set.",
+    )
 
 
 class Decision(StrEnum):

@@ -24,6 +24,7 @@ class RunsParams(Ask):
     """Which page of the runs, newest first."""
 
     trace_id: TraceId | None = None
+    status: RunStatus | None = None
     before_ms: int | None = Field(default=None, ge=0, description="Only runs opened before this moment.")
     limit: int = Field(default=50, ge=1, le=500)
 
@@ -61,6 +62,8 @@ class RunLine(Answer):
     closed_ms: int | None = None
     parent_run_id: HexId | None = Field(default=None, description="The run one of whose calls this one was opened in.")
     depth: int = Field(default=1, ge=1, description="1 of a run nobody's call is known to have opened, and so on.")
+    tokens: int = Field(default=0, ge=0, description="What its attempts have used, as far as they have settled.")
+    calls: int = Field(default=0, ge=0, description="How many of its attempts have settled.")
 
 
 class RunList(Answer):

@@ -40,6 +40,8 @@ class Report:
     warnings: tuple[str, ...]
     trace_id: str
     run_id: str
+    run_url: str = ""
+    """A link to the run's page, for whoever is given it, for a day; empty where the ledger has none."""
     failed_hard: bool = False
     """Whether the caller must see a failure: no step succeeded, or ``fail_fast`` and a step failed, or cancelled."""
     replayed: bool = False

@@ -55,6 +55,7 @@ def report(state: RunState, status: RunStatus, answer: str) -> Report:
         warnings=state.warnings,
         trace_id=state.trace_id,
         run_id=state.run_id,
+        run_url=state.run_url,
         failed_hard=_failed_hard(status, state.results(), state),
         deciding=_deciding(state),
     )
@@ -72,6 +73,7 @@ def replayed_report(state: RunState, run_id: str, stored: StoredAnswer) -> Repor
         warnings=(*stored.warnings, *(w for w in state.warnings if w not in stored.warnings), REPLAYED),
         trace_id=state.trace_id,
         run_id=run_id,
+        run_url=state.run_url,
         failed_hard=_failed_hard(stored.status, results, state),
         replayed=True,
         deciding=_deciding(state),

@@ -148,6 +148,7 @@ class _Engine:
     def _ask_to_open(self) -> ExchangeAnswer:
         answer = self.teller.open(self.scheduler.prepared)
         self.state.trace_id = answer.run.trace_id or self.state.trace_id  # a run keeps the trace it began in
+        self.state.run_url = answer.run.url or ""
         return answer
 
     def _accept(self, answer: ExchangeAnswer) -> None:

@@ -34,6 +34,8 @@ class RunState:
         self.run_id = uuid4().hex
         self.owner = uuid4().hex
         self.trace_id = request.trace_id or uuid4().hex
+        self.run_url = ""
+        """A link to the run's page, once the ledger has told one."""
         self.epoch: int | None = None
         self.lease_s = LEASE_MS / 1000
         """How long the ledger leaves the run ours without a word, as last told."""

@@ -11,7 +11,7 @@ from plugin.doctor.findings import Finding, note, ok, problem, warning
 
 __all__ = ["breaker_words", "judge_breakers", "judge_sidecar"]
 
-SIDECAR, STORE, CLOCK = "sidecar", "store", "clocks"
+SIDECAR, STORE, CLOCK, LINKS = "sidecar", "store", "clocks", "links to runs"
 SLOW_MS = 100.0
 CLOCK_NOTE_MS, CLOCK_WARNING_MS = 5_000.0, 60_000.0
 _NOT_ON_DISK = {"no", "off"}
@@ -34,7 +34,13 @@ def judge_sidecar(found: SidecarEvidence | None, plugin_version: str) -> list[Fi
     if about.product != "ensemble":
         where = f"At {found.url} there is {about.product[:64]!r}, not an Ensemble sidecar."
         return [problem(SIDECAR, where, "Set Sidecar URL to the sidecar's own address.")]
-    findings = [*_versions(about, plugin_version), *_store(about), *_clock(found.offset_ms), *_speed(found.took_ms)]
+    findings = [
+        *_versions(about, plugin_version),
+        *_store(about),
+        *_links(about),
+        *_clock(found.offset_ms),
+        *_speed(found.took_ms),
+    ]
     if found.partial_error:
         fix = "Update the sidecar to the plugin's version."
         findings.append(
@@ -105,6 +111,13 @@ def _store(about: About) -> list[Finding]:
             note(STORE, f"{about.store} does not tell when it writes to disk.", "Make sure it does: appendonly yes.")
         ]
     return [ok(STORE, f"{about.store}, written to disk: {about.durability}.")]
+
+
+def _links(about: About) -> list[Finding]:
+    if about.public_url:
+        return [ok(LINKS, f"They begin with {about.public_url}, where browsers have to reach the sidecar.")]
+    text = "There are none, and run_url is empty: the sidecar was not told how browsers reach it."
+    return [note(LINKS, text, "Set ENSEMBLE_PUBLIC_URL at the sidecar, such as https://ops.example.")]
 
 
 def _clock(offset_ms: float | None) -> list[Finding]:

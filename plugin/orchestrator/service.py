@@ -46,7 +46,7 @@ def orchestrate(
     request, chosen = _requested(read, saved, caller, pools)
     if chosen is not None:
         yield from told(chosen)
-    report = yield from conduct(request, saved, pools, fail_open=read.fail_open)
+    report = yield from conduct(request, saved, pools, fail_open=read.fail_open, links=True)
     if chosen is not None:
         report = replace(report, warnings=(*report.warnings, *notes(chosen, report.results)))
     return report

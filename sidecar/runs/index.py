@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ensemble.contract.runs import RunLine, RunList, RunsParams
-from ensemble.rules.addresses import ABOUT, RUN, RUNS, run_at
+from ensemble.rules.addresses import ABOUT, RUN, RUNS, run_at, runs_of_trace
 from ensemble.rules.problems import UnknownRun
-from ensemble.rules.runs.views import run_line
+from ensemble.rules.runs.views import CALLS, TOKENS, run_line
 from ensemble.rules.snapshot import Snapshot
 from sidecar.store.faults import store_errors
 from sidecar.store.keys import full_key
@@ -15,7 +15,9 @@ __all__ = ["RunIndex"]
 
 READ_AT_ONCE = 100
 MOST_LOOKED_AT = 2000
-"""Runs one page looks at where few are of the trace asked for; the next page goes on from there."""
+"""Runs one page looks at where few stand as asked for; the next page goes on from there."""
+_FIELDS = (RUN, ABOUT, TOKENS, CALLS)
+"""What a line is made of."""
 
 
 class RunIndex:
@@ -28,9 +30,9 @@ class RunIndex:
         """Return the runs opened before a moment.
 
         Runs opened in one millisecond are never parted by a page's end, so a page may be longer than asked for, and it
-        is shorter where runs of other traces, or runs no longer kept, were passed over.
+        is shorter where runs that stand otherwise, or are no longer kept, were passed over.
         """
-        key = full_key(tenant, RUNS)
+        key = full_key(tenant, RUNS if params.trace_id is None else runs_of_trace(params.trace_id))
         before: str | int = "+inf" if params.before_ms is None else f"({params.before_ms}"
         lines: list[RunLine] = []
         looked_at = 0
@@ -40,7 +42,7 @@ class RunIndex:
                 return RunList(runs=tuple(lines))
             found = self._lines(tenant, ids)
             self._forget(key, [run_id for run_id, line in zip(ids, found, strict=True) if line is None])
-            lines += [line for line in found if line and params.trace_id in (None, line.trace_id)]
+            lines += [line for line in found if line and params.status in (None, line.status)]
             looked_at += len(ids)
             if len(lines) >= params.limit or looked_at >= MOST_LOOKED_AT:
                 return RunList(runs=tuple(lines), next_before_ms=last_ms)
@@ -59,7 +61,7 @@ class RunIndex:
         return list(dict.fromkeys([*ids, *same])), last
 
     def _lines(self, tenant: str, ids: list[str]) -> list[RunLine | None]:
-        wanted = [run_at(run_id, field) for run_id in ids for field in (RUN, ABOUT)]
+        wanted = [run_at(run_id, field) for run_id in ids for field in _FIELDS]
 
         def look(snapshot: Snapshot) -> list[RunLine | None]:
             return [_line(run_id, snapshot) for run_id in ids]
@@ -74,7 +76,7 @@ class RunIndex:
 
 
 def _line(run_id: str, snapshot: Snapshot) -> RunLine | None:
-    texts = {field: snapshot.text(run_at(run_id, field)) for field in (RUN, ABOUT)}
+    texts = {field: snapshot.text(run_at(run_id, field)) for field in _FIELDS}
     try:
         return run_line(run_id, {field: text for field, text in texts.items() if text is not None})
     except UnknownRun:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -17,12 +18,15 @@ from ensemble.rules.runs.ending import cancel, ending_wants
 from ensemble.rules.runs.exchange import Conflict, Defaults, UnknownRun, decide, wanted
 from ensemble.rules.runs.log import run_log
 from ensemble.rules.runs.views import run_view
-from ensemble.rules.snapshot import EVERY, Address, Snapshot
+from ensemble.rules.snapshot import EVERY, Address, Changes, Snapshot
 from sidecar import errors
 from sidecar.runs.index import RunIndex
 from sidecar.store.store import Store
 
-__all__ = ["Runs"]
+__all__ = ["Link", "Runs"]
+
+type Link = Callable[[str, str, int], str | None]
+"""Takes the tenant, a run's id and the store's clock in milliseconds; returns a link to the run's page, if there are any."""
 
 log = logging.getLogger("sidecar.runs")
 
@@ -30,10 +34,11 @@ log = logging.getLogger("sidecar.runs")
 class Runs:
     """The runs of all tenants."""
 
-    def __init__(self, store: Store, defaults: Defaults | None = None) -> None:
+    def __init__(self, store: Store, defaults: Defaults | None = None, link: Link | None = None) -> None:
         self._store = store
         self._index = RunIndex(store)
         self._defaults = defaults or Defaults()
+        self._link = link
 
     def exchange(self, tenant: str, ask: Exchange) -> ExchangeAnswer:
         """Settle, admit, open, renew, close; the same ask gets the same answer.
@@ -44,8 +49,15 @@ class Runs:
             Contended: Others were faster, every time.
 
         """
+        now_ms = 0
+
+        def decided(snapshot: Snapshot) -> tuple[ExchangeAnswer, Changes]:
+            nonlocal now_ms
+            now_ms = snapshot.now_ms
+            return decide(ask, snapshot, self._defaults)
+
         try:
-            answer = self._store.decide(tenant, lambda snapshot: decide(ask, snapshot, self._defaults), wanted(ask))
+            answer = self._store.decide(tenant, decided, wanted(ask))
         except Conflict as error:
             fault = Fault(field=error.field, problem=error.problem, fix=error.fix)
             raise errors.Conflict("The exchange contradicts what is on record; nothing was written.", fault) from error
@@ -53,6 +65,9 @@ class Runs:
             raise _unknown(error) from error
         if (ask.open or ask.close) and log.isEnabledFor(logging.INFO):
             _tell(tenant, ask, answer.run)
+        if ask.open and self._link is not None and answer.run.role is not Role.SUPERSEDED:
+            url = self._link(tenant, answer.run.run_id, now_ms)
+            answer = answer.model_copy(update={"run": answer.run.model_copy(update={"url": url})})
         return answer
 
     def cancel(self, tenant: str, params: RunParams) -> CancelAnswer:

@@ -79,7 +79,7 @@ class Client(Protocol):
     def exists(self, *names: str) -> int:
         """Return how many of these keys there are."""
 
-    def set(self, name: str, value: str, *, nx: bool, px: int) -> Any:
+    def set(self, name: str, value: str, *, nx: bool, px: int | None = None) -> Any:
         """Set a key for some milliseconds; with *nx* only if there is none."""
 
     def get(self, name: str) -> str | None:

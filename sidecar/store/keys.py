@@ -30,4 +30,4 @@ def kind_of(key: str) -> str:
         return "zset" if last == "log" else "hash"
     if first == "mailbox":
         return "list" if last == "bell" else "zset"
-    return "string" if first in ("result", "sweep", "traced", "ens") else "hash"
+    return "string" if first in ("console", "result", "sweep", "traced", "ens") else "hash"

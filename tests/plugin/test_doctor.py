@@ -33,7 +33,8 @@ OK, NOTE, WARNING, PROBLEM = Severity
 
 def sidecar(took_ms: float = 3, offset_ms: float | None = 10, partial_error: str = "", **about: Any) -> SidecarEvidence:
     """Return a sidecar that is well, but for what is said."""
-    told = {"version": VERSION, "contract": CONTRACT_VERSION, "store": "valkey 9", "durability": "everysec", **about}
+    told: dict[str, Any] = {"version": VERSION, "contract": CONTRACT_VERSION, "store": "valkey 9"}
+    told |= {"durability": "everysec", "public_url": "https://ops.example", **about}
     return SidecarEvidence(
         url="http://ensemble:8787",
         about=About(**told),
@@ -58,6 +59,7 @@ def grave(findings: list[Finding]) -> list[tuple[Severity, str]]:
         (sidecar(contract=CONTRACT_VERSION - 1), [(PROBLEM, "sidecar")], "Update the sidecar."),
         (sidecar(contract=CONTRACT_VERSION + 1), [(PROBLEM, "sidecar")], "Update the plugin."),
         (sidecar(version="9.9.9"), [(NOTE, "sidecar")], "version 9.9.9"),
+        (sidecar(public_url=""), [(NOTE, "links to runs")], "Set ENSEMBLE_PUBLIC_URL"),
         (sidecar(durability="off"), [(WARNING, "store")], "appendonly yes"),
         (sidecar(durability="no"), [(WARNING, "store")], "appendonly yes"),
         (sidecar(durability=""), [(NOTE, "store")], "does not tell"),

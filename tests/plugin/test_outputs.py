@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from ensemble.contract.outcomes import RunStatus
@@ -73,6 +74,13 @@ def test_the_variables_of_a_run() -> None:
     assert sent["warnings"] == ["careful"]
     assert sent["run_url"] == ""
     assert all(type(value) in (str, list, dict) for value in sent.values())
+
+
+def test_the_runs_link_is_handed_on_as_it_came() -> None:
+    """For an End node, or a message to whoever asked."""
+    url = "https://ops.example/console/shared/default.0.1.x"
+
+    assert variables(replace(a_report([GOOD]), run_url=url))["run_url"] == url
 
 
 def test_the_text_names_each_agent_that_failed_in_a_line() -> None:

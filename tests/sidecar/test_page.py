@@ -12,6 +12,7 @@ import pytest
 
 from ensemble.rules import addresses
 from ensemble.rules.snapshot import Address
+from sidecar.console.signing import CONSOLE_KEY
 from sidecar.messages.keys import mailbox_keys
 from sidecar.store.keys import full_key, kind_of
 from tests.pages import ROOT, code, rows
@@ -69,7 +70,7 @@ def shapes_written() -> set[str]:
 def test_every_key_is_told_and_no_other() -> None:
     """By the addresses of the ledger, by what else is spelled anywhere, and by the keys of messages."""
     messages = {re.sub(r"^.*}:", "", key) for key in mailbox_keys("t", "*", "*")}
-    spelled = shapes_of_addresses() | shapes_written() | messages
+    spelled = shapes_of_addresses() | shapes_written() | messages | {CONSOLE_KEY}
     told = {shape for shape, _ in shapes_told()}
 
     assert told == spelled - {"messages:*:*", "mailbox:*:*:*"}

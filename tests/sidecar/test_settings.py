@@ -66,6 +66,16 @@ def test_every_variable_is_read_and_an_empty_one_counts_as_not_set() -> None:
         ("ENSEMBLE_DURABILITY", "always", "everysec or strict"),
         ("ENSEMBLE_MAX_BODY_BYTES", "1e6", "from 1024"),
         ("ENSEMBLE_STORE_MEMORY", "512 mb", "512mb or 4gb"),
+        ("ENSEMBLE_PUBLIC_URL", "ops.example", "such as https://ops.example"),
+        ("ENSEMBLE_PUBLIC_URL", "ftp://ops.example", "such as https://ops.example"),
+        ("ENSEMBLE_PUBLIC_URL", "https://", "such as https://ops.example"),
+        ("ENSEMBLE_PUBLIC_URL", "https://me:secret@ops.example", "without a user"),
+        ("ENSEMBLE_PUBLIC_URL", "https://ops.example/?a=b", "without a user"),
+        ("ENSEMBLE_PUBLIC_URL", "https://ops.example/#top", "without a user"),
+        ("ENSEMBLE_PUBLIC_URL", "https://ops.example/a b", "without a user"),
+        ("ENSEMBLE_PUBLIC_URL", "https://ops.example:none", "without a user"),
+        ("ENSEMBLE_PUBLIC_URL", "https://ops.example:99999", "without a user"),
+        ("ENSEMBLE_PUBLIC_URL", "https://[::1", "without a user"),
         ("ENSEMBLE_STORE_MEMORY", "1mb", "16mb is the least"),
         ("ENSEMBLE_STORE_MEMORY", "-1", "number of bytes"),
         ("ENSEMBLE_LOG_LEVEL", "loud", "debug, info"),
@@ -79,6 +89,22 @@ def test_a_bad_value_is_an_error_that_names_the_variable_and_the_fix(variable: s
         Settings.from_environment({variable: value})
 
     assert str(caught.value).startswith(f"{variable}: ")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("https://ops.example", "https://ops.example"),
+        ("https://ops.example/", "https://ops.example"),
+        ("https://ops.example/some/folder/", "https://ops.example/some/folder"),
+        ("http://127.0.0.1:8787", "http://127.0.0.1:8787"),
+        ("http://[::1]:8787/e", "http://[::1]:8787/e"),
+        ("", None),
+    ],
+)
+def test_links_begin_with_the_public_url_without_its_last_slash(written: str, read: str | None) -> None:
+    """A path before the sidecar's own is kept."""
+    assert Settings.from_environment({"ENSEMBLE_PUBLIC_URL": written}).public_url == read
 
 
 def test_no_token_is_ever_shown() -> None:

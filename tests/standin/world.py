@@ -22,6 +22,8 @@ from tests.standin.parameters import variable
 from tests.standin.service_api import ROOT, StandIn, process
 
 TOKEN = "a-token-for-this-machine-only"
+PUBLIC_URL = "https://sidecar.example/ensemble"
+"""Where nobody listens: whoever opens a run's link takes what follows it, and asks the sidecar itself."""
 STOP_S = 10.0
 
 
@@ -69,6 +71,7 @@ class SidecarProcess:
             "ENSEMBLE_DATA_DIR": str(self.folder),
             "ENSEMBLE_TOKENS": f"default={self.token}",
             "ENSEMBLE_LOG_LEVEL": "warning",
+            "ENSEMBLE_PUBLIC_URL": PUBLIC_URL,
             **self._env,
         }
         with contextlib.ExitStack() as stack:

@@ -16,6 +16,8 @@ from ensemble.rules.problems import UnknownRun
 from ensemble.rules.records import About, Attempt, Run, Steps
 
 __all__ = [
+    "CALLS",
+    "TOKENS",
     "attempts_of",
     "outcome_of",
     "results_of",
@@ -25,6 +27,8 @@ __all__ = [
     "usage_of",
 ]
 
+TOKENS, CALLS = "tokens_committed", "calls_committed"
+"""Counters of a run that stand in lists, too."""
 _NUMBERS = re.compile(r"([0-9]+)")
 
 
@@ -49,6 +53,8 @@ def run_line(run_id: str, fields: Mapping[str, str]) -> RunLine:
         closed_ms=run.closed_ms,
         parent_run_id=run.above[-1] if run.above else None,
         depth=len(run.above) + 1,
+        tokens=max(0, int(fields.get(TOKENS, 0))),
+        calls=max(0, int(fields.get(CALLS, 0))),
     )
 
 

@@ -192,6 +192,30 @@ def test_pages_of_runs_lose_none_and_repeat_none_even_within_one_millisecond(ask
     assert sorted(opened[::2]) == sorted(walk("&trace_id=trace-0"))
 
 
+def test_runs_are_found_by_how_they_stand_and_tell_what_they_used(ask: Ask) -> None:
+    """Also among those of one trace; where a page passes many over, the next one goes on."""
+    for number in range(7):
+        ticket = _new_id()
+        opening = _opening(f"key {number}", trace_id=f"trace-{number % 2}", admit=(_wish(ticket),))
+        epoch = _exchange(ask, opening).run.epoch
+        said: dict[str, Any] = {"run_id": opening.run_id, "owner": opening.owner, "epoch": epoch}
+        news = Settlement(
+            ticket=ticket, step="one", outcome=Outcome.SUCCEEDED, took_ms=1, usage=Usage(tokens=10 + number)
+        )
+        _exchange(ask, Exchange(**said, settle=(news,)))
+        if number % 3:
+            _exchange(ask, Exchange(**said, close=CloseRun(status=RunStatus.FAILED, answer="")))
+
+    def found(query: str) -> list[tuple[int, int]]:
+        page = RunList.model_validate_json(ask("GET", f"/v1/runs?{query}").data)
+        return [(line.tokens, line.calls) for line in page.runs]
+
+    assert found("status=running") == [(16, 1), (13, 1), (10, 1)]
+    assert found("status=failed") == [(15, 1), (14, 1), (12, 1), (11, 1)]
+    assert found("status=running&trace_id=trace-0") == [(16, 1), (10, 1)]
+    assert found("status=succeeded") == []
+
+
 def test_runs_no_longer_kept_leave_the_list(ask: Ask, redis: Any, tenant: str) -> None:
     """Their ids are taken out of the index when they are met."""
     kept, gone = _opening("kept"), _opening("gone")
