@@ -6,6 +6,8 @@
 PYTHON := .venv/bin/python
 PEERS := build/peers-venv
 PYTEST := $(PYTHON) -m pytest
+# The tests start hundreds of processes, which would each compile what no file keeps for them.
+export PYTHONDONTWRITEBYTECODE :=
 # make lock UPGRADE=--upgrade takes newer versions.
 UPGRADE ?=
 
