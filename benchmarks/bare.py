@@ -3,7 +3,7 @@
 Exchanges of the tenant ``bare`` are read with the same models and make the same two trips to the store, with as many
 keys, fields and operations and about as many bytes, and are answered with the same model, but nothing is decided. Those
 of ``empty`` are read and answered, and the store hears nothing of them. Everything else is the sidecar's own: server,
-processes and threads, scripts, and both ways a request can take (see `sidecar.shortcut`).
+processes and threads, scripts, and both ways a request can take (see `sidecar.edge.shortcut`).
 """
 
 from __future__ import annotations

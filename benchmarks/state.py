@@ -23,7 +23,7 @@ from redis import Redis, WatchError
 from benchmarks.results import Entry, median, table
 from ensemble.contract.mailboxes import Acknowledge, MailboxParams, Receive, Register, Send
 from ensemble.contract.state import Append, StateParams, TraceParams
-from sidecar.embedded import EmbeddedStore
+from sidecar.launch.embedded import EmbeddedStore
 from sidecar.messages.mailboxes import Mailboxes
 from sidecar.settings import Durability
 from sidecar.state.service import State

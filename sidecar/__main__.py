@@ -10,7 +10,7 @@ import sys
 from sidecar import settings
 from sidecar.errors import StartError
 from sidecar.health import product_version
-from sidecar.launcher import launch
+from sidecar.launch.launcher import launch
 from sidecar.logs import log_to_stderr
 
 

@@ -9,7 +9,6 @@ from flask import Flask
 from ensemble.contract import endpoints
 from ensemble.rules.records import Defaults
 from sidecar.agents.service import Agents
-from sidecar.auth import Gate, Tenants
 from sidecar.breakers.service import Breakers
 from sidecar.budgets.service import Budgets
 from sidecar.console.desk import Desk
@@ -18,25 +17,26 @@ from sidecar.console.serving import serve_console
 from sidecar.console.session import Sessions
 from sidecar.console.signing import Keys, Links
 from sidecar.context.service import pack_context
+from sidecar.edge.auth import Gate, Tenants
+from sidecar.edge.counting import METERS
+from sidecar.edge.http import Handler, answer_problems, require_tokens, serve, serve_document
+from sidecar.edge.metrics import count_requests, serve_metrics
+from sidecar.edge.requestlog import Refusals, log_requests
+from sidecar.edge.shortcut import SHORTCUT, shortcut
 from sidecar.health import SelfView
-from sidecar.http import Handler, answer_problems, require_tokens, serve, serve_document
 from sidecar.messages.log import Log
 from sidecar.messages.mailboxes import Mailboxes
-from sidecar.requestlog import Refusals, log_requests
+from sidecar.metrics.meters import Meters, new_board
+from sidecar.metrics.page import metrics_page
+from sidecar.metrics.standing import Standing
 from sidecar.results.service import Results
 from sidecar.runs.service import Runs
 from sidecar.settings import Settings
-from sidecar.shortcut import SHORTCUT, shortcut
 from sidecar.slots.service import Slots
 from sidecar.state.service import State
 from sidecar.store.connection import Client
 from sidecar.store.listeners import Listener
 from sidecar.store.store import Store
-from sidecar.telemetry.meters import Meters, new_board
-from sidecar.telemetry.page import metrics_page
-from sidecar.telemetry.requests import count_requests, serve_metrics
-from sidecar.telemetry.standing import Standing
-from sidecar.telemetry.worker import METERS
 from sidecar.waiting import Waiting
 
 __all__ = ["create_app"]

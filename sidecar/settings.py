@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sidecar.store.targets import read_target
-from sidecar.telemetry.target import read_endpoint, read_headers
+from sidecar.traces.target import read_endpoint, read_headers
 
 __all__ = ["BadSettingError", "Durability", "Settings"]
 

@@ -55,6 +55,13 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """What of ours each room may import, besides itself: the arrows of the architecture."""
 
+SUBJECTS = {each: {"store"} for each in ("agents", "breakers", "budgets", "results", "runs", "slots", "state")} | {
+    "store": set(),
+    "context": set(),
+    "messages": {"state", "store"},
+}
+"""What the sidecar is asked for; one knows another only where it says so."""
+
 INSIDE: dict[str, dict[str, set[str]]] = {
     "ensemble.engine": {"attempts": set(), "scheduling": {"attempts"}, "ledger": {"attempts", "scheduling"}},
     "ensemble.plan": {"reading": set()},
@@ -65,6 +72,14 @@ INSIDE: dict[str, dict[str, set[str]]] = {
         "budgets": {"agents"},
         "lineage": {"budgets"},
         "runs": {"agents", "breakers", "budgets", "lineage", "slots"},
+    },
+    "sidecar": SUBJECTS
+    | {
+        "metrics": {"store"},
+        "traces": {"store"},
+        "edge": {"metrics", "traces"},
+        "console": {"edge", "store"},
+        "launch": {"context", "edge", "metrics", "runs", "store", "traces"},
     },
     "plugin": {
         "adapters": set(),
@@ -179,7 +194,7 @@ def test_what_rooms_share_knows_none_of_them(room: str, ties_up: set[str]) -> No
 
 def test_every_room_inside_of_a_room_is_in_the_table() -> None:
     """A new one, or a table that names one nobody built, is noticed; so is a circle."""
-    parents = [path.parent for path in ROOT.glob("ensemble/*/__init__.py")] + [ROOT / "plugin"]
+    parents = [path.parent for path in ROOT.glob("ensemble/*/__init__.py")] + [ROOT / "plugin", ROOT / "sidecar"]
     inner = {
         path.relative_to(ROOT).as_posix().replace("/", "."): {each.parent.name for each in path.glob("*/__init__.py")}
         for path in parents

@@ -20,8 +20,8 @@ import pytest
 import yaml
 
 from ensemble.contract import endpoints
-from sidecar.embedded import STOP_TIMEOUT_S
-from sidecar.server import GRACE_S
+from sidecar.launch.embedded import STOP_TIMEOUT_S
+from sidecar.launch.server import GRACE_S
 from sidecar.settings import BadSettingError, Settings, table
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,8 +14,8 @@ from sidecar.console.pages import Pages, root
 from sidecar.console.reading import Reader
 from sidecar.console.session import SESSION_COOKIE, Sessions
 from sidecar.console.signing import Keys, Links
-from sidecar.http import PAGES
-from sidecar.requestlog import Refusals
+from sidecar.edge.http import PAGES
+from sidecar.edge.requestlog import Refusals
 
 __all__ = ["Desk", "sent_to"]
 

@@ -10,7 +10,7 @@ from sidecar.console.runs import add_runs
 from sidecar.console.sharing import add_shared
 from sidecar.console.signin import add_sign_in
 from sidecar.console.views import add_views
-from sidecar.http import PAGES, for_browsers
+from sidecar.edge.http import PAGES, for_browsers
 
 __all__ = ["serve_console"]
 

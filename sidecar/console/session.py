@@ -8,8 +8,8 @@ from hmac import compare_digest
 
 from itsdangerous import BadSignature
 
-from sidecar.auth import Tenants
 from sidecar.console.signing import Keys, signer
+from sidecar.edge.auth import Tenants
 
 __all__ = ["FORM_COOKIE", "SESSION_COOKIE", "SESSION_S", "Sessions", "new_form_mark", "same_form"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from itsdangerous import BadSignature, Signer
 
-from sidecar.auth import Tenants
+from sidecar.edge.auth import Tenants
 from sidecar.errors import StoreDamaged, StoreUnavailable
 from sidecar.store.connection import Client
 from sidecar.store.faults import store_errors

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from ensemble.client.sidecar import SidecarLedger
 from ensemble.client.wire import connections
 from ensemble.contract.runs import RunsParams
-from sidecar.embedded import EmbeddedStore
+from sidecar.launch.embedded import EmbeddedStore
 from sidecar.settings import Durability
 from tests.faults.holding import LEASE_MS, wait_for
 from tests.faults.judging import STEPS, Count, judge, team

@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from sidecar.app import create_app
-from sidecar.embedded import EmbeddedStore
+from sidecar.launch.embedded import EmbeddedStore
 from sidecar.settings import Durability, Settings
 from sidecar.store import connection
 from sidecar.store.connection import Client

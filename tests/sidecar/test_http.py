@@ -16,7 +16,7 @@ from ensemble.contract import endpoints
 from ensemble.contract.openapi import OPENAPI_PATH, openapi
 from ensemble.contract.problems import Problem
 from ensemble.contract.state import StateEntry
-from sidecar.http import PAGES, _document
+from sidecar.edge.http import PAGES, _document
 from sidecar.runs.service import Runs
 
 type Ask = Callable[..., Any]

@@ -9,8 +9,8 @@ from typing import cast
 
 import pytest
 
-from sidecar.embedded import EmbeddedStore
-from sidecar.keeper import FIRST_PAUSE_S, LONGEST_PAUSE_S, SLOW_S, Keeper
+from sidecar.launch.embedded import EmbeddedStore
+from sidecar.launch.keeper import FIRST_PAUSE_S, LONGEST_PAUSE_S, SLOW_S, Keeper
 
 
 class Store:

@@ -97,3 +97,11 @@ def test_every_module_and_folder_stands_in_the_table(where: str) -> None:
     }
 
     assert {name for name in told if name.endswith("/") == (where != "*.py")} == there
+
+
+@pytest.mark.parametrize("folder", ["edge", "launch"])
+def test_every_module_of_what_stands_around_the_subjects_is_told(folder: str) -> None:
+    """Each in the folder's own table."""
+    told = {name for row in rows(PAGE, f"In `{folder}/`") for name in code(row[0])}
+
+    assert told == {path.name for path in (ROOT / "sidecar" / folder).glob("*.py")} - {"__init__.py"}

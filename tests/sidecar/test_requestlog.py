@@ -14,10 +14,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from sidecar.edge.requestlog import MOST_ADDRESSES, REFUSALS_S, Refusals
+from sidecar.edge.shortcut import SHORTCUT
 from sidecar.errors import SidecarError
 from sidecar.health import product_version
-from sidecar.requestlog import MOST_ADDRESSES, REFUSALS_S, Refusals
-from sidecar.shortcut import SHORTCUT
 
 type Ask = Callable[..., Any]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.auth import Tenants
+from sidecar.edge.auth import Tenants
 from sidecar.settings import BadSettingError, Durability, Settings, table, unknown
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from sidecar.embedded import EmbeddedStore
+from sidecar.launch.embedded import EmbeddedStore
 from sidecar.settings import Durability
 from tests.standin.apps import App
 from tests.standin.daemon import PluginProcess

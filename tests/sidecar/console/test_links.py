@@ -13,8 +13,8 @@ import pytest
 from flask import Flask
 
 from sidecar.app import create_app
-from sidecar.auth import Tenants
 from sidecar.console.signing import LINK_S, Keys, Links
+from sidecar.edge.auth import Tenants
 from sidecar.settings import Settings
 from sidecar.store.connection import Client
 from tests.pages import page as told_in

@@ -10,9 +10,9 @@ import pytest
 from flask import Flask
 
 from sidecar.app import create_app
-from sidecar.auth import Tenants
 from sidecar.console.session import FORM_COOKIE, SESSION_COOKIE, SESSION_S, Sessions
 from sidecar.console.signing import CONSOLE_KEY
+from sidecar.edge.auth import Tenants
 from sidecar.settings import Settings
 from sidecar.store.connection import Client
 from sidecar.store.keys import full_key

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sidecar.auth import Tenants
 from sidecar.console.signing import CONSOLE_KEY, LINK_S, BadLink, ExpiredLink, Keys, Links, Shared, signer
-from sidecar.embedded import EmbeddedStore
+from sidecar.edge.auth import Tenants
+from sidecar.launch.embedded import EmbeddedStore
 from sidecar.store.connection import Client, connect
 from sidecar.store.keys import full_key
 

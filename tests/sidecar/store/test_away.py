@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from sidecar import embedded
 from sidecar.app import create_app
-from sidecar.embedded import EmbeddedStore
 from sidecar.errors import StartError
+from sidecar.launch import embedded
+from sidecar.launch.embedded import EmbeddedStore
 from sidecar.settings import Durability, Settings
 from sidecar.store.connection import connect
 from sidecar.store.server import check_server, server_facts

@@ -6,7 +6,7 @@ import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from sidecar.embedded import EmbeddedStore
+from sidecar.launch.embedded import EmbeddedStore
 from sidecar.settings import MOST_THREADS
 from sidecar.store.connection import connect
 

@@ -1,0 +1,1 @@
+"""Starting and keeping what serves: data directory, embedded store, socket, gunicorn and its workers."""

@@ -1,0 +1,1 @@
+"""What the sidecar counts, in memory its processes share, and how it is told to Prometheus."""

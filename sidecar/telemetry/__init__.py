@@ -1,1 +1,0 @@
-"""What the sidecar tells of itself to those who watch over it."""
