@@ -10,7 +10,7 @@ from typing import Any
 from ensemble.contract.messages import MessageType
 from plugin.errors import BadParameters, in_words
 from plugin.reader import Reader
-from plugin.saying import WRITER, names, needed_trace_id, number, value
+from plugin.stores import WRITER, names, needed_trace_id, number, value
 from plugin.stripped import stripped_id
 
 __all__ = ["MESSENGER_PARAMETERS", "MessengerParameters", "Operation", "read_messenger_parameters"]

@@ -26,7 +26,7 @@ from ensemble.contract.state import TraceParams
 from plugin.adapters.pools import POOLS, Pools
 from plugin.errors import BadParameters, in_words
 from plugin.messenger.parameters import MessengerParameters, Operation, read_messenger_parameters
-from plugin.saying import Said, as_text, faults_of, sidecar_for
+from plugin.stores import Said, as_text, faults_of, sidecar_for
 
 __all__ = ["MESSENGER_VARIABLES", "exchange_messages", "message_entry"]
 

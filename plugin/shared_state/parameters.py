@@ -10,7 +10,7 @@ from typing import Any
 from ensemble.contract.state import SHARED
 from plugin.errors import BadParameters, in_words
 from plugin.reader import Reader
-from plugin.saying import WRITER, names, needed_trace_id, number, value
+from plugin.stores import WRITER, names, needed_trace_id, number, value
 
 __all__ = [
     "SHARED_STATE_PARAMETERS",

@@ -26,8 +26,8 @@ from ensemble.contract.state import (
 )
 from plugin.adapters.pools import POOLS, Pools
 from plugin.errors import BadParameters, in_words
-from plugin.saying import Said, as_text, faults_of, sidecar_for
 from plugin.shared_state.parameters import Operation, SharedStateParameters, read_shared_state_parameters
+from plugin.stores import Said, as_text, faults_of, sidecar_for
 
 __all__ = ["SHARED_STATE_VARIABLES", "share_state"]
 

@@ -9,7 +9,7 @@ from dify_plugin import Tool
 from dify_plugin.entities.tool import ToolInvokeMessage
 
 from plugin.messenger.service import exchange_messages
-from plugin.saying import said_messages
+from plugin.stores import said_messages
 
 
 class MessengerTool(Tool):

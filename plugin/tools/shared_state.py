@@ -8,8 +8,8 @@ from typing import Any
 from dify_plugin import Tool
 from dify_plugin.entities.tool import ToolInvokeMessage
 
-from plugin.saying import said_messages
 from plugin.shared_state.service import share_state
+from plugin.stores import said_messages
 
 
 class SharedStateTool(Tool):

@@ -11,9 +11,9 @@ from plugin.adapters.pools import Pools
 from plugin.errors import BadParameters, SidecarNeeded
 from plugin.messenger.parameters import read_messenger_parameters
 from plugin.messenger.service import exchange_messages
-from plugin.saying import Said, said_messages
 from plugin.shared_state.parameters import read_shared_state_parameters
 from plugin.shared_state.service import share_state
+from plugin.stores import Said, said_messages
 
 
 @pytest.mark.parametrize(
