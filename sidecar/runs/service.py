@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 from ensemble.contract.caching import CacheParams, CacheView
@@ -14,7 +13,7 @@ from ensemble.contract.runs import CancelAnswer, RunList, RunLog, RunParams, Run
 from ensemble.rules.addresses import run_hash
 from ensemble.rules.lineage.below import below_wants, runs_to_cancel
 from ensemble.rules.runs.caching import cache_view, cache_wants
-from ensemble.rules.runs.ending import cancel, ending_wants
+from ensemble.rules.runs.ending import cancel, cancel_inside, ending_wants
 from ensemble.rules.runs.exchange import Conflict, Defaults, UnknownRun, decide, wanted
 from ensemble.rules.runs.log import run_log
 from ensemble.rules.runs.views import run_view
@@ -80,10 +79,21 @@ class Runs:
             status = self._store.decide(tenant, partial(cancel, run_id), ending_wants(run_id))
         except UnknownRun as error:
             raise _unknown(error) from error
-        for below in self._store.look(tenant, partial(runs_to_cancel, run_id), below_wants(run_id)):
-            with suppress(UnknownRun):  # its time to be kept has passed
-                self._store.decide(tenant, partial(cancel, below), ending_wants(below))
+        self._cancel_below(tenant, run_id)
         return CancelAnswer(run_id=run_id, status=status)
+
+    def _cancel_below(self, tenant: str, run_id: str) -> None:
+        """End the runs below one that was cancelled; one that can't be ended is told of once all others are."""
+        wrong: Exception | None = None
+        for below in self._store.look(tenant, partial(runs_to_cancel, run_id), below_wants(run_id)):
+            try:
+                self._store.decide(tenant, partial(cancel_inside, run_id, below), ending_wants(below))
+            except errors.StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 -- raised below, whatever it is
+                wrong = wrong or error
+        if wrong is not None:
+            raise wrong
 
     def get(self, tenant: str, params: RunParams) -> RunView:
         """Return one run, whole. Raises NotFound."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import partial
 from typing import Literal
 
@@ -18,10 +17,9 @@ from ensemble.contract.runs import RunView
 from ensemble.rules.addresses import ABOUT, CACHE, LEASES, below_hash, breaker_at, run_hash, run_key_at
 from ensemble.rules.breakers.view import breaker_view
 from ensemble.rules.lineage.below import below_wants, runs_to_cancel
-from ensemble.rules.problems import UnknownRun
 from ensemble.rules.records import About
 from ensemble.rules.runs.caching import cache_view, cache_wants
-from ensemble.rules.runs.ending import cancel, ending_wants
+from ensemble.rules.runs.ending import cancel, cancel_inside, ending_wants
 from ensemble.rules.runs.exchange import Defaults, decide, wanted
 from ensemble.rules.runs.log import run_log
 from ensemble.rules.runs.views import run_view
@@ -77,8 +75,7 @@ class Book:
         """Ask for a run's end, and for those of the runs below it; return how it stands then. Raises UnknownRun."""
         status = self._decide(partial(cancel, run_id), ending_wants(run_id))
         for below in self._decide(lambda snapshot: (runs_to_cancel(run_id, snapshot), Changes()), below_wants(run_id)):
-            with suppress(UnknownRun):
-                self._decide(partial(cancel, below), ending_wants(below))
+            self._decide(partial(cancel_inside, run_id, below), ending_wants(below))
         return status
 
     def run(self, run_id: str) -> RunView:

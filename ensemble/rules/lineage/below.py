@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from ensemble.rules.addresses import below_hash
 from ensemble.rules.snapshot import EVERY, Address, Draft, Snapshot
 
-__all__ = ["BELOW_TTL_MS", "below_wants", "cancel_below", "enter_below", "let_go_on", "runs_to_cancel"]
+__all__ = [
+    "BELOW_TTL_MS",
+    "below_wants",
+    "cancel_below",
+    "enter_below",
+    "is_cancelled",
+    "let_go_on",
+    "runs_to_cancel",
+]
 
 BELOW_TTL_MS = 7 * 24 * 3_600_000
 """How long it is kept, milliseconds from when a run was opened last: as long as one that nobody closes."""
@@ -43,12 +51,22 @@ def cancel_below(draft: Draft, run_id: str) -> None:
     draft.expire(below_hash(run_id), BELOW_TTL_MS)
 
 
+def is_cancelled(draft: Draft, run_id: str) -> bool:
+    """Return whether a run stands as cancelled; the commit fails if that changes meanwhile. Raises NotRead."""
+    mark = Address(below_hash(run_id), _CANCELLED)
+    draft.check(mark)
+    return draft.text(mark) is not None
+
+
 def let_go_on(draft: Draft, run_id: str) -> None:
     """Take down that a run that was cancelled is opened again. Raises NotRead."""
     draft.put(Address(below_hash(run_id), _CANCELLED), None)
 
 
 def runs_to_cancel(run_id: str, snapshot: Snapshot) -> tuple[str, ...]:
-    """Return the runs below one that was cancelled; none below one that was not. Raises NotRead."""
+    """Return the runs that began below one that was cancelled; none below one that was not. Raises NotRead.
+
+    Some may have been opened elsewhere since: ``ending.cancel_inside`` looks at each where it stands now.
+    """
     fields = snapshot.fields(below_hash(run_id))
     return tuple(field for field in fields if field != _CANCELLED) if _CANCELLED in fields else ()

@@ -9,7 +9,7 @@ import pytest
 from ensemble.contract.exchange import LEASE_MS, Decision, Exchange, Why
 from ensemble.contract.outcomes import RunStatus
 from ensemble.rules.lineage.below import below_wants, runs_to_cancel
-from ensemble.rules.runs.ending import cancel, ending_wants
+from ensemble.rules.runs.ending import cancel, cancel_inside, ending_wants
 from ensemble.rules.snapshot import Changes
 from tests.ensemble.rules.asks import closing, hex_id, opening
 from tests.ensemble.rules.family import LATER_MS, Member, opened
@@ -32,7 +32,7 @@ def cancelled(store: StrictStore, member: Member) -> RunStatus:
     """Cancel a run as the sidecar does."""
     status = store.apply(partial(cancel, member.run_id), ending_wants(member.run_id))
     for below in below_of(store, member):
-        store.apply(partial(cancel, below), ending_wants(below))
+        store.apply(partial(cancel_inside, member.run_id, below), ending_wants(below))
     return status
 
 
@@ -142,3 +142,53 @@ def test_a_cancelled_run_that_is_called_again_begins_without_that() -> None:
 
     assert (again.run_id, again.answer.run.epoch) == (first.run_id, 2)
     assert states([again, inside]) == [GOES, GOES]
+
+
+def called_again_elsewhere(store: StrictStore) -> tuple[Member, Member]:
+    """Return a cancelled run, and one that was inside its call, and is inside another's since."""
+    first, other = opened(store, 1, APPS[0]), opened(store, 2, APPS[1])
+    first.call(10, APPS[2])
+    inside = opened(store, 3, APPS[2], parent=first.parent(10))
+    cancelled(store, first)
+    inside.tell(close=closing(RunStatus.CANCELLED))
+    first.tell(close=closing(RunStatus.CANCELLED))
+    other.call(20, APPS[2])
+    return first, opened(store, 4, APPS[2], key=3, parent=other.parent(20))
+
+
+def test_a_run_that_is_inside_another_call_since_is_not_cancelled_with_the_first() -> None:
+    """However often, or late, somebody cancels that one."""
+    store = StrictStore()
+    first, inside = called_again_elsewhere(store)
+
+    assert below_of(store, first) == (inside.run_id,)
+    cancelled(store, first)
+
+    assert states([inside]) == [GOES]
+
+
+def test_runs_below_one_that_is_opened_again_meanwhile_go_on() -> None:
+    """Between the mark and the last of them, for which whoever cancels may take its time."""
+    store = StrictStore()
+    first = opened(store, 1, APPS[0])
+    cancelled(store, first)
+    first.tell(close=closing(RunStatus.CANCELLED))
+    store.now_ms += LATER_MS
+    again = opened(store, 2, APPS[0], key=1)
+    again.call(10, APPS[1])
+    inside = opened(store, 3, APPS[1], parent=again.parent(10))
+
+    store.apply(partial(cancel_inside, first.run_id, inside.run_id), ending_wants(inside.run_id))
+
+    assert states([inside]) == [GOES]
+
+
+def test_a_run_whose_time_has_passed_is_left_alone() -> None:
+    """There is nothing to cancel."""
+    store = StrictStore()
+    first, inside = called_again_elsewhere(store)
+    del store.hashes[f"run:{inside.run_id}"]
+
+    cancelled(store, first)
+
+    assert f"run:{inside.run_id}" not in store.hashes

@@ -24,7 +24,7 @@ from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.results import Usage
 from ensemble.contract.runs import RunParams, RunView
 from ensemble.rules.records import Defaults
-from sidecar.errors import Conflict
+from sidecar.errors import Conflict, StoreDamaged
 from sidecar.runs.service import Runs
 from sidecar.runs.sweep import Sweeper
 from sidecar.store.keys import full_key
@@ -142,6 +142,25 @@ def test_whoever_cancels_a_run_cancels_those_inside_it(store: Store, redis: Any,
     assert view_of(runs, tenant, 3).status is RunStatus.CANCELLED
     assert not store.redis.exists(full_key(tenant, f"run:{hex_id(4)}"))
     assert all(redis.pttl(key) > 0 for key in redis.keys(full_key(tenant, "below:*")))
+
+
+def test_one_that_can_not_be_read_keeps_no_other_from_being_cancelled(store: Store, redis: Any, tenant: str) -> None:
+    """And is told of once they are."""
+    runs = Runs(store)
+    opened(runs, tenant, 1, A)
+    for number in (2, 3, 4):
+        called(runs, tenant, 1, number, B)
+        opened(runs, tenant, number, B, parent=Parent(run_id=hex_id(1), ticket=hex_id(number)))
+    damaged = full_key(tenant, f"run:{hex_id(3)}")
+    redis.delete(damaged)
+    redis.set(damaged, "something else")
+
+    with pytest.raises(StoreDamaged):
+        runs.cancel(tenant, RunParams(run_id=hex_id(1)))
+
+    for number in (2, 4):
+        still = runs.exchange(tenant, Exchange(run_id=hex_id(number), owner=hex_id(1000 + number), epoch=1))
+        assert still.run.cancelled
 
 
 def test_a_parent_of_another_tenant_is_none(store: Store, tenant: str) -> None:
