@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ensemble.client.errors import BadCredentials, SidecarRefused
 from ensemble.contract.exchange import Exchange
@@ -33,7 +33,7 @@ log = logging.getLogger("ensemble.outbox")
 class _Entry:
     ledger: Ledger
     asks: tuple[Exchange, ...]
-    """The parts of what one run did that are still to be handed in, in order; at least one."""
+    """The parts of what one run did, in order; at least one."""
     size: int
 
 
@@ -83,15 +83,16 @@ class Outbox:
                 pause = min(LONGEST_PAUSE_S, pause * 2)
 
     def _hand_in(self, entry: _Entry) -> bool:
-        """Hand one in; say whether it is off our hands. Of one that is not, what was taken is not sent again."""
-        asks = entry.asks
+        """Hand one in; say whether it is off our hands.
+
+        One that is not is sent again from its first part on: a store that went away may have lost what it had taken.
+        """
         try:
-            while asks:
-                entry.ledger.exchange(asks[0])
-                asks = asks[1:]
+            for ask in entry.asks:
+                entry.ledger.exchange(ask)
         except LedgerUnavailable:
             with self._lock:
-                self._waiting.append(replace(entry, asks=asks))
+                self._waiting.append(entry)
                 self._size += entry.size
             return False
         except (BadCredentials, SidecarRefused) as error:
