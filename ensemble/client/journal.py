@@ -84,6 +84,8 @@ class Journal:
     def again(self, ask: Exchange) -> tuple[Exchange, ...]:
         """Return asks for a ledger that may know nothing of the run: all that came before *ask*, and last itself."""
         opening = None if self.opening is None else told_again(self.opening)
+        if opening is not None and ask.close is not None:
+            opening = opening.model_copy(update={"afterwards": True})  # as the close itself, no part takes over a run
         *before, last = self._parts()
         bare = Exchange(run_id=ask.run_id, owner=ask.owner, open=opening)
         asks = [bare.model_copy(update=part) for part in before]
@@ -94,8 +96,7 @@ class Journal:
         if self.opening is None:
             return ()
         parts = self._parts()
-        # An older ledger knows of no parts, and takes what comes in one.
-        opening = told_again(self.opening).model_copy(update={"afterwards": len(parts) > 1})
+        opening = told_again(self.opening).model_copy(update={"afterwards": True})
         bare = Exchange(run_id=self._run_id, owner=self._owner, open=opening)
         asks = [bare.model_copy(update=part) for part in parts]
         return (*asks[:-1], asks[-1].model_copy(update={"close": close}))

@@ -31,8 +31,6 @@ def open_run(draft: Draft, ask: Exchange, opening: OpenRun, defaults: Defaults) 
 
     """
     told_late = opening.afterwards or ask.close is not None
-    if not (ask.late or told_late):
-        _know_budgets(draft, opening)
     index = run_key_at(opening.run_key, opening.fingerprint)
     found = draft.text(index)
     run_id, run = (ask.run_id, None) if found is None else (found, _run(draft, found))
@@ -43,6 +41,8 @@ def open_run(draft: Draft, ask: Exchange, opening: OpenRun, defaults: Defaults) 
     standing = lease.open_again(run, ask.owner, draft.now_ms, closing=told_late)
     if standing is not Standing.OWNER:
         forbid_going_back(draft, opening, run_id)
+        if not (ask.late or told_late):
+            _know_budgets(draft, opening)
     begins = standing in (Standing.NEW, Standing.HEIR, Standing.REOPENER)
     nest = find_nest(draft, opening) if begins else None
     if run is None:

@@ -75,11 +75,9 @@ def test_no_part_is_long_and_one_that_is_by_itself_goes_alone() -> None:
 
 
 def test_what_fits_is_told_at_once() -> None:
-    """Also to an older sidecar, which knows of no parts."""
+    """In one exchange."""
     (ask,) = told(3)[0].hand_in(closing())
 
-    assert ask.open is not None
-    assert not ask.open.afterwards
     assert ask.close == closing()
 
 
@@ -157,3 +155,37 @@ def test_a_ledger_that_has_lost_a_long_run_is_told_it_again_in_parts(monkeypatch
     view = book.run(hex_id(RUN))
     assert (view.status, len(view.attempts)) == (RunStatus.RUNNING, 6)
     assert [each.ticket for each in view.attempts if each.outcome is None] == [hex_id(14), hex_id(99)]
+
+
+def test_a_close_that_is_told_again_in_parts_takes_a_run_from_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger had lost the run, and another engine has opened it under its key meanwhile, and failed."""
+    monkeypatch.setattr(module, "MOST_AT_ONCE", 2)
+    journal, _ = told(5, settled=5)
+    ask = later(RUN, OWNER, close=closing())
+    journal.tell(ask)
+    book = Book()
+    book.exchange(first(3, 4))
+    book.exchange(later(3, 4, close=closing(RunStatus.FAILED)))
+
+    roles = {book.exchange(each).run.role for each in journal.again(ask)}
+
+    assert roles == {Role.SUPERSEDED}
+    assert book.run(hex_id(3)).status is RunStatus.FAILED
+
+
+def test_a_part_without_attempts_needs_no_budget_once_the_run_is_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that has lost the run may have lost the budgets with it; the run goes on all the same."""
+    monkeypatch.setattr(module, "MOST_AT_ONCE", 1)
+    journal = Journal()
+    journal.tell(first(RUN, OWNER, budgets=("gone",)))
+    journal._admitted = {hex_id(10): admission(10, STEPS[0])}
+    skipped = tuple(StepResult(step=step, agent="right", status=StepStatus.SKIPPED) for step in STEPS[2:])
+    ask = later(RUN, OWNER, ended=skipped)
+    journal.tell(ask)
+    book = Book()
+
+    asks = journal.again(later(RUN, OWNER))
+
+    assert [len(each.late) for each in asks] == [1, 0]
+    assert {book.exchange(each).run.role for each in asks} == {Role.OWNER}
+    assert len(book.run(hex_id(RUN)).results) == len(skipped)
