@@ -17,17 +17,18 @@ NO_GENERATION = -1
 """Of attempts no breaker was asked about: no breaker is ever in it, so none hears how they ended."""
 
 
-def record_late(work: Working, asks: Iterable[AdmissionAsk]) -> None:
+def record_late(work: Working, asks: Iterable[AdmissionAsk], *, runs_it: bool) -> None:
     """Put attempts on record that went out while the ledger did not answer, whatever the limits say.
 
-    A ticket that is known already stays as it is: its admission was written, and only the answer was lost.
+    A ticket that is known already stays as it is: its admission was written, and only the answer was lost. *runs_it*: the
+    sender still runs the run; of others, no attempt takes a result away that somebody else may have got since.
     """
     asks = tuple(asks)
     work.draft.snapshot.require(attempt_at(work.run_id, ask.ticket) for ask in asks)
     for ask in asks:
         if work.attempt(ask.ticket) is not None:
             continue
-        if ask.again:
+        if ask.again and runs_it:
             work.forget_step(ask.step)
         reserved, shares, charges = paying.reserve_late(work, ask)
         work.run = work.run.model_copy(update={"admitted": work.run.admitted + 1})

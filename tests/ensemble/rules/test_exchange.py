@@ -324,6 +324,23 @@ def test_a_kept_step_is_done_again_where_its_question_has_changed(store: StrictS
     assert [result.step for result in view(store).results] == ["one"]
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_who_was_superseded_takes_no_result_away(store: StrictStore, closed: bool) -> None:  # noqa: FBT001
+    """It had wanted a step done again while the ledger was away; whoever has the run now has the step's result."""
+    store.exchange(first(RUN, MINE))
+    store.now_ms += LEASE_MS
+    one = admission(1, "one")
+    store.exchange(first(OTHER_RUN, THEIRS, admit=(one,)))
+    store.exchange(later(RUN, THEIRS, epoch=2, settle=(settlement(one),), close=closing() if closed else None))
+
+    again = admission(2, "one", again=True)
+    late = first(RUN, MINE, late=(again,), settle=(settlement(again, Outcome.UNAVAILABLE),))
+    assert store.exchange(late).run.role in (Role.SUPERSEDED, Role.FINISHED)
+
+    assert [(each.step, each.status) for each in view(store).results] == [("one", StepStatus.SUCCEEDED)]
+    assert len(view(store).attempts) == 2
+
+
 def test_the_log_tells_who_said_what_in_order(store: StrictStore) -> None:
     one, three = admission(1, "one"), admission(3, "three")
     store.exchange(first(RUN, MINE, admit=(one, three)))
