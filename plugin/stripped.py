@@ -13,8 +13,8 @@ __all__ = ["key_in_use", "stripped_id", "stripped_task"]
 _LEFT = "looks like what Dify leaves of a variable it does not know"
 _INSERT = "insert it by typing / into the field."
 _RUN_ID = "sys.workflow_run_id"
-_OF_DIFY = re.compile(r"(?:sys|env|conversation|start|[0-9]{10,})\.")
-"""How names begin that only a variable of Dify's has: Studio calls its nodes by numbers."""
+_OF_DIFY = re.compile(r"(?:sys|env|conversation|start|[0-9]{13})\.")
+"""How names begin that only a variable of Dify's has: Studio calls its nodes by the millisecond they were made at."""
 
 
 def stripped_task(task: str) -> tuple[str, ...]:
