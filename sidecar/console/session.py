@@ -8,7 +8,7 @@ from hmac import compare_digest
 
 from itsdangerous import BadSignature
 
-from sidecar.console.signing import Keys, signer
+from sidecar.console.signing import SIGNATURE, Keys, signer
 from sidecar.edge.auth import Tenants
 
 __all__ = ["FORM_COOKIE", "SESSION_COOKIE", "SESSION_S", "Sessions", "new_form_mark", "same_form"]
@@ -17,7 +17,7 @@ SESSION_COOKIE = "ensemble_console"
 FORM_COOKIE = "ensemble_form"
 """Holds what the sign-in form holds too: another site can make a browser send a form, but not with this cookie."""
 SESSION_S = 12 * 3600
-_COOKIE = re.compile(r"[A-Za-z0-9_-]{1,64}\.[0-9]{1,12}\.[A-Za-z0-9_-]{43}")
+_COOKIE = re.compile(rf"[A-Za-z0-9_-]{{1,64}}\.[0-9]{{1,12}}\.{SIGNATURE}")
 _SALT = b"ensemble console: session "
 
 

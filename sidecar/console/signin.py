@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from sidecar.console.desk import Desk, sent_to
 from sidecar.console.session import FORM_COOKIE, SESSION_COOKIE, SESSION_S, new_form_mark, same_form
@@ -16,7 +16,7 @@ __all__ = ["add_sign_in"]
 MOST_BYTES = 8192
 """Of a form."""
 _MARK = re.compile(r"[A-Za-z0-9_-]{32}")
-_PAGE = re.compile(r"(?!/)[A-Za-z0-9_./?=&%+:#-]{0,600}")
+_PAGE = re.compile(r"(?!/|[^/?#]*:)[A-Za-z0-9_./?=&%+:#-]{0,600}")
 """What may be gone on to: a page of the console."""
 _OURS = frozenset({"", "none", "same-origin"})
 """What browsers say of a form that was not sent by another site; older ones say nothing."""
@@ -55,8 +55,9 @@ def add_sign_in(blueprint: Blueprint, desk: Desk) -> None:
     @blueprint.post("/sign-out")
     def end() -> Response:
         response = sent_to("sign-in")
-        # The cookie does not come with what another site sends, so that nobody is signed out from there.
-        if _sent_by_us() and desk.sessions.tenant(request.cookies.get(SESSION_COOKIE, "")):
+        # The cookie does not come with what another site sends, so that nobody is signed out from there. Whether it still
+        # holds is no matter: who leaves must be able to, also while the store is away.
+        if _sent_by_us() and request.cookies.get(SESSION_COOKIE):
             _set(desk, response, SESSION_COOKIE, "", 0)
         return response
 
@@ -77,9 +78,11 @@ def _set(desk: Desk, response: Response, name: str, value: str, seconds: int) ->
 
 
 def _field(name: str) -> str:
-    """Return a field of the form; empty where it can't be read."""
+    """Return a field of the form; empty where it can't be read. Raises RequestEntityTooLarge."""
     try:
         return request.form.get(name, "")
+    except RequestEntityTooLarge:
+        raise
     except HTTPException:
         return ""
 

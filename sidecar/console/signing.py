@@ -20,7 +20,7 @@ from sidecar.store.connection import Client
 from sidecar.store.faults import store_errors
 from sidecar.store.keys import full_key
 
-__all__ = ["CONSOLE_KEY", "LINK_S", "BadLink", "ExpiredLink", "Keys", "Links", "Shared", "signer"]
+__all__ = ["CONSOLE_KEY", "LINK_S", "SIGNATURE", "BadLink", "ExpiredLink", "Keys", "Links", "Shared", "signer"]
 
 CONSOLE_KEY = "console"
 """The tenant's key that holds what its links and sessions are signed with."""
@@ -29,7 +29,9 @@ LINK_S = 24 * 3600
 REMEMBERED_S = 60.0
 """How long a process signs with a key without looking whether it is still the tenant's."""
 _LINK_SALT = b"ensemble console: link"
-_LINK = re.compile(r"[A-Za-z0-9_-]{1,64}\.[0-9a-f]{32}\.[0-9]{1,12}\.[A-Za-z0-9_-]{43}")
+SIGNATURE = r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"
+"""32 bytes in base64, whose last letter has two bits to spare: one spelling of each, so that no changed one fits."""
+_LINK = re.compile(rf"[A-Za-z0-9_-]{{1,64}}\.[0-9a-f]{{32}}\.[0-9]{{1,12}}\.{SIGNATURE}")
 _NOBODYS = secrets.token_bytes(32)
 """What is compared with where a tenant has no key: nothing fits, and it takes as long."""
 

@@ -14,6 +14,7 @@ from ensemble.contract.runs import RunParams
 from sidecar.app import create_app
 from sidecar.console.pages import HEADERS
 from sidecar.console.reading import Reader
+from sidecar.console.session import SESSION_COOKIE
 from sidecar.settings import Settings
 from tests.sidecar.console.browsing import TOKENS, Visitor, parsed
 from tests.sidecar.console.making import STEPS, Run, ended, failed, identity, shared
@@ -140,12 +141,15 @@ def test_a_store_that_is_away_is_told_on_a_page(tenant: str) -> None:
     app = create_app(Settings.from_environment({}), client, {TOKENS[0]: tenant})
     visitor = Visitor(app.test_client())
     answers = [visitor.get(f"shared/{tenant}.{'0' * 32}.9999999999.{'A' * 43}"), visitor.sign_in()]
+    visitor.client.set_cookie(SESSION_COOKIE, "of a session", domain="localhost", path="/console", secure=True)
+    left = visitor.post("sign-out", {})
     client.close()
 
     for answer in answers:
         assert (answer.status_code, answer.mimetype) == (503, "text/html")
         assert "does not answer" in answer.text
         assert answer.headers["Retry-After"] == "1"
+    assert (left.status_code, visitor.cookie(SESSION_COOKIE)) == (303, "")
 
 
 def test_steps_that_never_began_are_told_apart_from_those_that_wait(operator: Visitor, a_run: Begin) -> None:

@@ -60,6 +60,8 @@ def test_whoever_signs_in_is_led_to_the_page_they_wanted(visitor: Visitor) -> No
         "//evil.example",
         "/\\evil.example",
         "https://evil.example",
+        "https:evil.example",
+        "http:evil.example/agents",
         "javascript:alert(1)",
         "../../v1/about",
         "a//b",
@@ -139,10 +141,7 @@ def test_a_form_that_is_too_long_is_not_read(visitor: Visitor) -> None:
     """Nobody has to be signed in to send one."""
     visitor.get("sign-in")
 
-    assert visitor.post("sign-in", {"mark": visitor.cookie(FORM_COOKIE), "token": "x" * 100_000}).status_code in (
-        403,
-        413,
-    )
+    assert visitor.post("sign-in", {"mark": visitor.cookie(FORM_COOKIE), "token": "x" * 100_000}).status_code == 413
 
 
 def test_whoever_signs_out_is_out(operator: Visitor) -> None:
