@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.results import Entry, median, table
 from examples.demo import TASK, WAYS, apps
+from tests.processes import workers_of
 from tests.standin.world import World, world
 
 __all__ = ["measure"]
@@ -49,17 +50,7 @@ def _versus(entry: Entry) -> str:
 
 def _memory(scene: World) -> tuple[float, float]:
     """Return what the plugin's process and the largest of the sidecar's workers hold of memory, in MB."""
-    workers = [pid for pid in _children(scene.sidecar.pid) if "python" in _name(pid)]
-    return _resident_mb(scene.plugin.pid), max(map(_resident_mb, workers))
-
-
-def _children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8")
-    return [int(child) for child in text.split()]
-
-
-def _name(pid: int) -> str:
-    return Path(f"/proc/{pid}/exe").resolve().name
+    return _resident_mb(scene.plugin.pid), max(map(_resident_mb, workers_of(scene.sidecar.pid)))
 
 
 def _resident_mb(pid: int) -> float:

@@ -24,7 +24,7 @@ from ensemble.contract.runs import RunsParams, RunView
 from ensemble.contract.state import Increment, StateParams
 from plugin.errors import EnsembleError
 from tests.faults.hammer import POLICY, Hammer, opening, wish
-from tests.faults.processes import children, until, valkey_of
+from tests.processes import store_of, until, workers_of
 from tests.standin.apps import App
 from tests.standin.invocation import Result
 from tests.standin.world import SidecarProcess, world
@@ -97,7 +97,7 @@ def lost_writes(durability: str, rounds: int, seed: int = 3) -> list[int]:
     with sidecar(ENSEMBLE_DURABILITY=durability) as (process, ledger):
         for _ in range(rounds):
             before = ledger.increment_state(params, Increment(writer="one", by=0)).value
-            kill = threading.Timer(chance.uniform(0.1, 0.5), os.kill, (valkey_of(process.pid), signal.SIGKILL))
+            kill = threading.Timer(chance.uniform(0.1, 0.5), os.kill, (store_of(process.pid), signal.SIGKILL))
             kill.start()
             acknowledged = _increment_until_it_fails(ledger, params)
             until(lambda: _answers(ledger), "the store to be back")
@@ -251,7 +251,7 @@ def _answers(ledger: SidecarLedger) -> bool:
 
 def _kill_workers(master: int, chance: random.Random, over: threading.Event) -> None:
     while not over.wait(chance.uniform(0.05, 0.3)):
-        workers = children(master)
+        workers = workers_of(master)
         if len(workers) > 1:
             os.kill(chance.choice(sorted(workers)), signal.SIGKILL)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from tests.faults.holding import POINTS, Holding, wait_for
 from tests.faults.judging import Count
-from tests.faults.processes import alive, children, until, valkey_of
+from tests.processes import alive, store_of, until, workers_of
 
 __all__ = ["VICTIMS", "crash"]
 
@@ -36,14 +36,14 @@ def _kill_plugin(world: Holding, _held: dict[str, int]) -> None:
 
 def _kill_worker(world: Holding, held: dict[str, int]) -> None:
     """Kill the workers that hold runs, else any."""
-    workers = children(world.sidecar.pid)
+    workers = workers_of(world.sidecar.pid)
     for pid in set(held.values()) & workers or {min(workers)}:
         os.kill(pid, signal.SIGKILL)
 
 
 def _kill_master(world: Holding, held: dict[str, int]) -> None:
     """Kill the launcher only; its workers end by themselves, its Valkey is taken over by the next one."""
-    port, workers = world.sidecar.port, children(world.sidecar.pid)
+    port, workers = world.sidecar.port, workers_of(world.sidecar.pid)
     os.kill(world.sidecar.pid, signal.SIGKILL)
     world.release(list(held))
     until(lambda: not any(alive(pid) for pid in workers), "the orphaned workers to end")
@@ -62,7 +62,7 @@ def _kill_sidecar(world: Holding, held: dict[str, int]) -> None:
 
 
 def _kill_valkey(world: Holding, _held: dict[str, int]) -> None:
-    os.kill(valkey_of(world.sidecar.pid), signal.SIGKILL)
+    os.kill(store_of(world.sidecar.pid), signal.SIGKILL)
 
 
 _KILLS: Mapping[str, Callable[[Holding, dict[str, int]], None]] = {

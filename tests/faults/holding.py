@@ -11,7 +11,7 @@ from pathlib import Path
 from ensemble.client.sidecar import SidecarLedger
 from ensemble.client.wire import connections
 from tests.faults.judging import STEPS, Count, judge, team
-from tests.faults.processes import WAIT_S, until
+from tests.processes import WAIT_S, until
 from tests.standin.daemon import PluginProcess
 from tests.standin.invocation import Invocation, PluginDied
 from tests.standin.service_api import ROOT, StandIn, process

@@ -11,7 +11,7 @@ from ensemble.client.sidecar import SidecarLedger
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.runs import RunView
 from sidecar.store.connection import connect
-from tests.faults.processes import until, until_zero
+from tests.processes import until, until_zero
 from tests.standin.apps import App, Usage
 from tests.standin.service_api import StandIn
 

@@ -19,7 +19,7 @@ from sidecar.launch.embedded import EmbeddedStore
 from sidecar.settings import Durability
 from tests.faults.holding import LEASE_MS, wait_for
 from tests.faults.judging import STEPS, Count, judge, team
-from tests.faults.processes import until
+from tests.processes import until
 from tests.standin.cable import Cable, Kind, Piece, Trouble, calm
 from tests.standin.daemon import PluginProcess
 from tests.standin.invocation import Invocation

@@ -16,7 +16,7 @@ from ensemble.contract.runs import AttemptView, RunsParams, RunView
 from sidecar.store.connection import connect
 from tests.faults.holding import sidecar_env
 from tests.faults.judging import Count
-from tests.faults.processes import WAIT_S, until, until_zero
+from tests.processes import WAIT_S, until, until_zero
 from tests.standin.daemon import PluginProcess
 from tests.standin.invocation import Invocation, PluginDied, Result
 from tests.standin.parameters import variable

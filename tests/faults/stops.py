@@ -16,7 +16,7 @@ from ensemble.client.links import READ_S
 from sidecar.store.connection import ANSWER_TIMEOUT_S
 from tests.faults.holding import LEASE_MS, POINTS, Holding, wait_for
 from tests.faults.judging import Count
-from tests.faults.processes import children, until, valkey_of
+from tests.processes import store_of, until, workers_of
 
 __all__ = ["STOPPED", "stop"]
 
@@ -45,8 +45,8 @@ def _whom(world: Holding, stopped: str, held: dict[str, int]) -> int:
     if stopped == "engine":
         return world.plugin.pid
     if stopped == "valkey":
-        return valkey_of(world.sidecar.pid)
-    workers = children(world.sidecar.pid)
+        return store_of(world.sidecar.pid)
+    workers = workers_of(world.sidecar.pid)
     # One of them: both would be the whole sidecar.
     holding_most = Counter(pid for pid in held.values() if pid in workers).most_common(1)
     return holding_most[0][0] if holding_most else min(workers)

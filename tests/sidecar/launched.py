@@ -13,6 +13,7 @@ from typing import Any
 import urllib3
 
 from sidecar.store.connection import connect
+from tests.processes import children_of
 
 __all__ = ["PATIENCE_S", "ROOT", "Sidecar", "Start"]
 
@@ -59,12 +60,9 @@ class Sidecar:
         _, logged = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, logged
 
-    def children(self) -> list[int]:
+    def children(self) -> set[int]:
         """Return the process ids of its workers and its store."""
-        listed = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=True
-        )
-        return [int(pid) for pid in listed.stdout.split()]
+        return set(children_of(self.process.pid))
 
     def store_pid(self) -> int:
         """Return the process id of its embedded store."""

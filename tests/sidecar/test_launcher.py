@@ -167,14 +167,14 @@ def test_workers_are_replaced_while_the_store_takes_its_time_to_come_back(start:
     sidecar = start(ENSEMBLE_DURABILITY="strict")
     sidecar.ask("PUT", "/v1/traces/t/state/a/k", '{"writer":"a","value":1}')
     store = sidecar.store_pid()
-    workers = [pid for pid in sidecar.children() if pid != store]
+    workers = sidecar.children() - {store}
     (written,) = (sidecar.data / "store" / "appendonlydir").glob("*.incr.aof")
     with written.open("a") as commands:
         commands.write(f"*3\r\n$5\r\nDEBUG\r\n$5\r\nSLEEP\r\n${len(str(SLOW_S))}\r\n{SLOW_S}\r\n")
     for pid in [store, *workers]:
         os.kill(pid, signal.SIGKILL)
     began = time.monotonic()
-    while {store, *workers} & set(sidecar.children()):
+    while {store, *workers} & sidecar.children():
         assert time.monotonic() - began < SLOW_S
 
     assert sidecar.ask("GET", "/v1/health/live").status == 200

@@ -45,7 +45,7 @@ def test_a_token_is_changed_without_a_restart(start: Start, secret: Path) -> Non
     """At a SIGHUP; who waits meanwhile is answered in the end, and the processes of before are gone."""
     sidecar = start(ENSEMBLE_TOKENS_FILE=str(secret), ENSEMBLE_LOG_LEVEL="info")
     until(lambda: len(sidecar.children()) == 3)  # two that serve, and the store
-    before = set(sidecar.children())
+    before = sidecar.children()
     assert told(sidecar, NEW).status == 401
     box = "/v1/traces/t/mailboxes/a"
     told(sidecar, OLD, "PUT", box, "{}")
@@ -59,7 +59,7 @@ def test_a_token_is_changed_without_a_restart(start: Start, secret: Path) -> Non
         until(lambda: [told(sidecar, token).status for token in (OLD, NEW, OTHER)] == [401, 200, 200])
         assert (waiting.result().status, waiting.result().json()) == (200, {"deliveries": []})
     store = {sidecar.store_pid()}
-    until(lambda: before & set(sidecar.children()) == store)
+    until(lambda: before & sidecar.children() == store)
     status, logged = sidecar.end()
     assert status == 0
     assert "read anew, of the tenants one, two" in logged
@@ -91,7 +91,7 @@ def test_tokens_that_can_not_be_used_leave_those_that_hold(start: Start, secret:
     """The log says what is wrong, and nothing is ended for it."""
     sidecar = start(ENSEMBLE_TOKENS_FILE=str(secret), ENSEMBLE_LOG_LEVEL="warning")
     until(lambda: len(sidecar.children()) == 3)  # two that serve, and the store
-    before = set(sidecar.children())
+    before = sidecar.children()
 
     secret.write_text(text)
     sidecar.process.send_signal(signal.SIGHUP)
@@ -100,4 +100,4 @@ def test_tokens_that_can_not_be_used_leave_those_that_hold(start: Start, secret:
     said = sidecar.process.stderr.readline()
     assert "were not read anew, and those in use stay. ENSEMBLE_TOKENS_FILE:" in said
     assert told(sidecar, OLD).status == 200
-    assert set(sidecar.children()) == before
+    assert sidecar.children() == before

@@ -16,7 +16,7 @@ from ensemble.contract.agents import AgentDeclaration, AgentParams
 from ensemble.contract.base import is_part
 from ensemble.contract.outcomes import RunStatus, StepStatus
 from ensemble.contract.runs import RunParams, RunsParams, RunView
-from tests.faults.processes import until
+from tests.processes import until
 from tests.standin.daemon import PluginProcess
 from tests.standin.failures import always
 from tests.standin.parameters import variable

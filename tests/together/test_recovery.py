@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.processes import until
+from tests.processes import until
 from tests.standin.apps import App, Variable
 from tests.standin.daemon import PluginProcess
 from tests.standin.failures import Failure, Failures, always, first

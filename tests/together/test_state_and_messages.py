@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
@@ -18,6 +17,7 @@ from ensemble.client.wire import connections
 from ensemble.contract.mailboxes import MailboxParams, Receive, Send, TraceLogParams
 from ensemble.contract.state import Append, Increment, StateParams, TraceParams
 from plugin.errors import SidecarUnavailable
+from tests.processes import workers_of
 from tests.standin.apps import App
 from tests.standin.invocation import Result
 from tests.standin.parameters import variable
@@ -231,14 +231,6 @@ def test_the_log_of_a_trace_holds_the_orchestrators_messages_too(
     assert [next(following).message_id for _ in messages] == [each.message_id for each in messages]
 
 
-def workers_of(launcher: int) -> list[int]:
-    """Return the ids of the server's worker processes."""
-    told = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(launcher)], capture_output=True, text=True, check=True
-    )
-    return [int(line.split()[0]) for line in told.stdout.splitlines() if "sidecar" in line and "valkey" not in line]
-
-
 def test_killed_workers_of_the_server_lose_no_update_and_no_message(w: World, sidecar: SidecarLedger) -> None:
     """Writers go on through it: what was answered is there, and nothing is there that nobody asked for."""
     at = StateParams(trace_id="k", namespace="shared", key="n")
@@ -272,7 +264,7 @@ def test_killed_workers_of_the_server_lose_no_update_and_no_message(w: World, si
         while killed < 3 and not all(each.done() for each in writing):
             victims = workers_of(w.sidecar.pid)
             if victims:
-                os.kill(victims[0], signal.SIGKILL)
+                os.kill(min(victims), signal.SIGKILL)
                 killed += 1
             wait(writing, timeout=0.1)  # so that there is something between two of them
         told = [each.result() for each in writing]

@@ -16,8 +16,8 @@ from tests.faults.crash import VICTIMS, crash
 from tests.faults.holding import POINTS, Holding, holding
 from tests.faults.network import BETWEEN, KINDS, storms
 from tests.faults.patterns import patterns
-from tests.faults.processes import until
 from tests.faults.stops import STOPPED, stop
+from tests.processes import until
 from tests.standin.apps import App, Variable
 from tests.standin.daemon import PluginProcess
 from tests.standin.parameters import variable

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from ensemble.contract.tracing import w3c_trace_id
-from tests.faults.processes import until
+from tests.processes import until
 from tests.standin.apps import App, key_of
 from tests.standin.collector import Collector, Seen, collector
 from tests.standin.daemon import PluginProcess

@@ -9,7 +9,6 @@ import pytest
 from ensemble.contract.breakers import BreakerPolicy
 from ensemble.contract.budgets import BudgetView, Limits
 from ensemble.contract.exchange import LEASE_MS, Decision, ExchangeAnswer, OnLost, Role, Why
-from ensemble.contract.messages import MessageType
 from ensemble.contract.outcomes import Outcome, RunStatus, Source, StepStatus
 from ensemble.contract.results import StepResult, Usage
 from ensemble.contract.runs import RunView
@@ -17,9 +16,8 @@ from ensemble.rules.addresses import breaker_at, run_hash
 from ensemble.rules.breakers.view import breaker_view
 from ensemble.rules.records import Breaker
 from ensemble.rules.runs.exchange import Conflict, UnknownRun
-from ensemble.rules.runs.log import run_log
 from ensemble.rules.runs.views import run_view
-from tests.ensemble.rules.asks import admission, agent_of, closing, first, hex_id, later, settlement
+from tests.ensemble.rules.asks import admission, closing, first, hex_id, later, settlement
 from tests.ensemble.rules.store import StrictStore
 
 MINE, THEIRS = 11, 12
@@ -339,54 +337,6 @@ def test_who_was_superseded_takes_no_result_away(store: StrictStore, closed: boo
 
     assert [(each.step, each.status) for each in view(store).results] == [("one", StepStatus.SUCCEEDED)]
     assert len(view(store).attempts) == 2
-
-
-def test_the_log_tells_who_said_what_in_order(store: StrictStore) -> None:
-    one, three = admission(1, "one"), admission(3, "three")
-    store.exchange(first(RUN, MINE, admit=(one, three)))
-    store.now_ms += 5
-    news = (settlement(one), settlement(three, Outcome.UNAVAILABLE))
-    store.exchange(later(RUN, MINE, settle=news, close=closing(RunStatus.PARTIAL)))
-    log = run_log(hex_id(RUN), store.hashes[run_hash(hex_id(RUN))])
-    said = [(m.message_type, m.sender_agent_id, m.receiver_agent_id, m.task_id) for m in log]
-    assert said == [
-        (MessageType.STATUS, "System", "System", hex_id(RUN)),
-        (MessageType.TASK, "System", agent_of("one"), "one"),
-        (MessageType.TASK, "System", agent_of("three"), "three"),
-        (MessageType.RESULT, agent_of("one"), "System", "one"),
-        (MessageType.ERROR, agent_of("three"), "System", "three"),
-        (MessageType.STATUS, "System", "System", hex_id(RUN)),
-    ]
-    assert (log[3].content.data, log[3].content.task_id) == (f"one by {one.ticket}", "one")
-    assert (log[4].error_code, log[4].error_message, log[4].retry_allowed) == (
-        "unavailable",
-        "it was unavailable",
-        True,
-    )
-    assert len({message.message_id for message in log}) == len(log)
-    assert log == run_log(hex_id(RUN), store.hashes[run_hash(hex_id(RUN))])
-
-
-def test_the_log_tells_which_attempt_moved_a_breaker_and_how(store: StrictStore) -> None:
-    """Opened by the second failure, tried by another run's attempt, opened again; each in its own run's log, once."""
-    one, two = (admission(number, breaker=TWICE) for number in (1, 2))
-    store.exchange(first(RUN, MINE, admit=(one, two)))
-    for ask in (one, two):
-        store.exchange(later(RUN, MINE, settle=(settlement(ask, Outcome.UNAVAILABLE, ends=False),)))
-    store.now_ms += 60_000
-    probe = admission(3, breaker=TWICE)
-    store.exchange(first(OTHER_RUN, THEIRS, "other", admit=(probe,)))
-    store.exchange(later(OTHER_RUN, THEIRS, settle=(settlement(probe, Outcome.UNAVAILABLE, ends=False),)))
-
-    def moves(run: int) -> list[tuple[object, ...]]:
-        log = run_log(hex_id(run), store.hashes[run_hash(hex_id(run))])
-        told = [each for each in log if isinstance(each.content, dict) and "breaker" in each.content]
-        assert all(each.message_type is MessageType.STATUS and each.task_id == "one" for each in told)
-        assert len({each.message_id for each in log}) == len(log)
-        return [(each.content["before"], each.content["breaker"], each.content["cause"]) for each in told]
-
-    assert moves(RUN) == [("closed", "open", "failures")]
-    assert moves(OTHER_RUN) == [("open", "half_open", "recovery"), ("half_open", "open", "probe_failed")]
 
 
 def test_absurd_figures_are_booked_at_the_most_a_counter_adds_up(store: StrictStore) -> None:

@@ -20,6 +20,7 @@ import urllib3
 
 from benchmarks.scripted import bodies
 from sidecar.launch.embedded import EmbeddedStore
+from tests.processes import store_of, workers_of
 from tests.sidecar.metrics.reading import Told
 from tests.standin.world import SidecarProcess
 
@@ -64,14 +65,6 @@ def run_exchanges(sidecar: SidecarProcess, engines: range, exchanges: int) -> No
     assert failures == []
 
 
-def workers(sidecar: SidecarProcess) -> list[int]:
-    """Return the process ids of its workers."""
-    listed = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(sidecar.pid)], capture_output=True, text=True, check=True
-    )
-    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "valkey" not in line]
-
-
 def test_what_all_workers_did_is_added_up_and_outlives_them(sidecar: SidecarProcess) -> None:
     """The short way included; both workers are killed, the new ones go on; what was in hand is gone with the old ones."""
     run_exchanges(sidecar, range(8), 25)
@@ -83,11 +76,11 @@ def test_what_all_workers_did_is_added_up_and_outlives_them(sidecar: SidecarProc
     assert before.sum("ensemble_attempts_settled_total", outcome="succeeded") == 160
     assert before.sum("ensemble_worker_starts_total") == 2
 
-    old = workers(sidecar)
+    old = workers_of(sidecar.pid)
     for pid in old:
         os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + PATIENCE_S
-    while len(workers(sidecar)) < 2 or set(workers(sidecar)) & set(old):
+    while len(workers_of(sidecar.pid) - old) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     run_exchanges(sidecar, range(8, 12), 25)
@@ -129,7 +122,7 @@ def test_workers_killed_at_work_never_let_it_count_too_much(sidecar: SidecarProc
     for each in at_work:
         assert each.wait(PATIENCE_S)
     for _ in range(kills):
-        os.kill(workers(sidecar)[0], signal.SIGKILL)
+        os.kill(min(workers_of(sidecar.pid)), signal.SIGKILL)
         time.sleep(0.1)  # something has to be done between
     for thread in threads:
         thread.join()
@@ -159,7 +152,7 @@ def _taken(pool: urllib3.PoolManager, url: str, body: bytes) -> bool:
 def test_a_store_that_is_away_is_told_within_its_timeouts_and_again_once_it_is_back(sidecar: SidecarProcess) -> None:
     """What was counted is told all the time."""
     run_exchanges(sidecar, range(2), 5)
-    (store,) = set(_children(sidecar)) - set(workers(sidecar))
+    store = store_of(sidecar.pid)
     os.kill(store, signal.SIGSTOP)
     began_s = time.monotonic()
     away = scrape(sidecar)
@@ -176,18 +169,11 @@ def test_a_store_that_is_away_is_told_within_its_timeouts_and_again_once_it_is_b
     assert scrape(sidecar).each("ensemble_runs_open") != {}
 
 
-def _children(sidecar: SidecarProcess) -> list[int]:
-    listed = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(sidecar.pid)], capture_output=True, text=True, check=True
-    )
-    return [int(pid) for pid in listed.stdout.split()]
-
-
 def test_requests_that_wait_for_a_thread_are_told(tmp_path: Path) -> None:
     """One thread, held by a store that does not answer: whoever is behind the scrape waits when it is answered."""
     env = {"ENSEMBLE_METRICS_TOKEN": SECRET, "ENSEMBLE_WORKERS": "1", "ENSEMBLE_THREADS": "1"}
     with SidecarProcess(tmp_path / "data", env=env) as sidecar, ExitStack() as sockets:
-        (store,) = set(_children(sidecar)) - set(workers(sidecar))
+        store = store_of(sidecar.pid)
         os.kill(store, signal.SIGSTOP)
 
         def send(path: str, token: str) -> socket.socket:

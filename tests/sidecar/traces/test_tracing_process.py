@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from ensemble.contract.tracing import run_span
+from tests.processes import workers_of
 from tests.sidecar.traces.engine import Engine, over_http
 from tests.standin.collector import Collector, Conduct, Seen, collector
 from tests.standin.service_api import ROOT
@@ -110,11 +111,11 @@ def test_a_worker_that_is_killed_takes_with_it_what_it_had_not_told(traces: Coll
     traces.conduct = lambda number: Conduct(delay_s=1.0 if number == 0 else 0.0)
     sidecar = start(traces.url, ENSEMBLE_WORKERS="1")
     before = [Engine(over_http(sidecar)).run("one") for _ in range(3)]
-    workers = [pid for pid in children(sidecar.pid) if "valkey" not in Path(f"/proc/{pid}/cmdline").read_text()]
+    workers = workers_of(sidecar.pid)
     for pid in workers:
         os.kill(pid, signal.SIGKILL)
     until = time.monotonic() + 20
-    while set(children(sidecar.pid)) & set(workers) or len(children(sidecar.pid)) < 2:
+    while workers_of(sidecar.pid) <= workers:
         assert time.monotonic() < until
         time.sleep(0.05)
 
@@ -174,9 +175,3 @@ def test_as_little_of_opentelemetry_is_loaded_as_can_be(there: tuple[str, ...], 
     )
 
     assert (done.stdout.strip(), done.returncode) == (told, 0), done.stderr
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes that *pid* has started."""
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True)
-    return [int(each) for each in listed.stdout.split()]
