@@ -6,6 +6,8 @@
 PYTHON := .venv/bin/python
 PEERS := build/peers-venv
 PYTEST := $(PYTHON) -m pytest
+# The tests wait for servers, leases and timeouts for a third of their time: half as many workers again as cores.
+SIDE_BY_SIDE := -n $(shell getconf _NPROCESSORS_ONLN | awk '{print int($$1 * 1.5 + 0.5)}') --dist loadfile
 # The tests start hundreds of processes, which would each compile what no file keeps for them.
 export PYTHONDONTWRITEBYTECODE :=
 # make lock UPGRADE=--upgrade takes newer versions.
@@ -22,12 +24,12 @@ serve: venv  ## Start the sidecar; it says where it listens and which token to p
 
 # Three processes: the Dify SDK patches its whole process for gevent, which would hide races from all other tests, and
 # tests/together starts real servers and plugins. A process that collects nothing fails as well (pytest's status 5).
-# Two of them run a worker for each core; a file stays together, for its fixtures are servers.
+# Two of them run side by side; a file stays together, for its fixtures are servers.
 test: venv  ## Run every test.
 	@failed=; \
-	$(PYTEST) tests --ignore=tests/plugin --ignore=tests/together -n auto --dist loadfile || failed="$$failed rest"; \
+	$(PYTEST) tests --ignore=tests/plugin --ignore=tests/together $(SIDE_BY_SIDE) || failed="$$failed rest"; \
 	$(PYTEST) tests/plugin || failed="$$failed plugin"; \
-	$(PYTEST) tests/together -n auto --dist loadfile || failed="$$failed together"; \
+	$(PYTEST) tests/together $(SIDE_BY_SIDE) || failed="$$failed together"; \
 	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 check: venv  ## Check format, lint, types, imports, and run the quick tests.
@@ -35,7 +37,7 @@ check: venv  ## Check format, lint, types, imports, and run the quick tests.
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy .
 	$(PYTHON) -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())'
-	$(PYTEST) -q tests/ensemble tests/test_*.py -n auto --dist loadfile
+	$(PYTEST) -q tests/ensemble tests/test_*.py $(SIDE_BY_SIDE)
 
 bench: venv peers-venv  ## Measure ours beside other engines and breakers, which live in build/peers-venv.
 	$(PYTHON) -m benchmarks

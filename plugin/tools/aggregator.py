@@ -10,17 +10,11 @@ from dify_plugin.entities.tool import ToolInvokeMessage
 
 from plugin.aggregator.messages import aggregator_messages
 from plugin.aggregator.service import aggregate
-from plugin.casting import Caller
+from plugin.tools.calling import caller_of
 
 
 class AggregatorTool(Tool):
     """Joins, merges, votes on, picks from or rewrites the results of several agents."""
 
     def _invoke(self, tool_parameters: dict[str, Any]) -> Generator[ToolInvokeMessage]:
-        caller = Caller(
-            user_id=self.runtime.user_id,
-            app_id=self.session.app_id,
-            conversation_id=self.session.conversation_id,
-            session=self.session,
-        )
-        yield from aggregator_messages(self, aggregate(tool_parameters, self.runtime.credentials, caller))
+        yield from aggregator_messages(self, aggregate(tool_parameters, self.runtime.credentials, caller_of(self)))

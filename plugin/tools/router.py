@@ -8,19 +8,13 @@ from typing import Any
 from dify_plugin import Tool
 from dify_plugin.entities.tool import ToolInvokeMessage
 
-from plugin.casting import Caller
 from plugin.router.messages import router_messages
 from plugin.router.service import route
+from plugin.tools.calling import caller_of
 
 
 class RouterTool(Tool):
     """Chooses one of several routes for a query."""
 
     def _invoke(self, tool_parameters: dict[str, Any]) -> Generator[ToolInvokeMessage]:
-        caller = Caller(
-            user_id=self.runtime.user_id,
-            app_id=self.session.app_id,
-            conversation_id=self.session.conversation_id,
-            session=self.session,
-        )
-        yield from router_messages(self, route(tool_parameters, self.runtime.credentials, caller))
+        yield from router_messages(self, route(tool_parameters, self.runtime.credentials, caller_of(self)))

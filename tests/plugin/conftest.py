@@ -7,6 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from ensemble.client.fallback import Absence, FallbackLedger
+from ensemble.contract.exchange import Exchange
+from ensemble.engine.ledger.book import Book
+from tests.plugin.ledgers import Clock, Sidecar
 from tests.plugin.web import Web
 
 
@@ -21,3 +25,27 @@ def web() -> Iterator[Web]:
 def key() -> Callable[[str], str]:
     """Return a maker of keys of the right shape out of one letter."""
     return lambda letter: f"app-{letter * 24}"
+
+
+@pytest.fixture
+def sidecar() -> Sidecar:
+    """Return a sidecar that answers."""
+    return Sidecar()
+
+
+@pytest.fixture
+def book() -> Book:
+    """Return this process's book."""
+    return Book()
+
+
+@pytest.fixture
+def handed_in() -> list[Exchange]:
+    """Return what is handed in later, in order."""
+    return []
+
+
+@pytest.fixture
+def ledger(sidecar: Sidecar, book: Book, handed_in: list[Exchange]) -> FallbackLedger:
+    """Return one run's ledger, which goes on without its sidecar."""
+    return FallbackLedger(sidecar, book, Absence(Clock()), hand_in=lambda _, asks: handed_in.extend(asks))

@@ -16,30 +16,6 @@ from plugin.errors import SidecarRefused, SidecarUnavailable
 from tests.plugin.ledgers import CLOSE, RUN, Clock, Sidecar, going_on, news, opening, wish
 
 
-@pytest.fixture
-def sidecar() -> Sidecar:
-    """Return a sidecar that answers."""
-    return Sidecar()
-
-
-@pytest.fixture
-def book() -> Book:
-    """Return this process's book."""
-    return Book()
-
-
-@pytest.fixture
-def handed_in() -> list[Exchange]:
-    """Return what is handed in later, in order."""
-    return []
-
-
-@pytest.fixture
-def ledger(sidecar: Sidecar, book: Book, handed_in: list[Exchange]) -> FallbackLedger:
-    """Return one run's ledger."""
-    return FallbackLedger(sidecar, book, Absence(Clock()), hand_in=lambda _, asks: handed_in.extend(asks))
-
-
 def test_a_run_that_went_on_alone_is_handed_in_whole(
     sidecar: Sidecar, ledger: FallbackLedger, handed_in: list[Exchange]
 ) -> None:

@@ -16,6 +16,18 @@ from tests.ensemble.engine.kit import Played, bad, good, play
 
 HOUR_MS = 3_600_000
 
+FALLS = (
+    Outcome.AGENT_FAILED,
+    Outcome.THROTTLED,
+    Outcome.UNAVAILABLE,
+    Outcome.TIMED_OUT,
+    Outcome.REJECTED,
+    Outcome.MISCONFIGURED,
+    Outcome.REFUSED,
+)
+STANDS = (Outcome.INPUT_REQUIRED, Outcome.CANCELLED, Outcome.UNCERTAIN, Outcome.SUCCEEDED)
+REPLIED = tuple(outcome for outcome in FALLS if outcome is not Outcome.REFUSED)
+
 
 class Shelf(Book):
     """A book whose clock can be set forward, and whose cache can be away."""

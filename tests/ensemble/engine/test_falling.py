@@ -8,20 +8,8 @@ import pytest
 
 from ensemble.contract.budgets import Limits
 from ensemble.contract.outcomes import Outcome, RunStatus, Source
-from tests.ensemble.engine.falls import HOUR_MS, Shelf, failing, one, result
+from tests.ensemble.engine.falls import HOUR_MS, REPLIED, Shelf, failing, one, result
 from tests.ensemble.engine.kit import Scripted, bad, good, play
-
-FALLS = (
-    Outcome.AGENT_FAILED,
-    Outcome.THROTTLED,
-    Outcome.UNAVAILABLE,
-    Outcome.TIMED_OUT,
-    Outcome.REJECTED,
-    Outcome.MISCONFIGURED,
-    Outcome.REFUSED,
-)
-STANDS = (Outcome.INPUT_REQUIRED, Outcome.CANCELLED, Outcome.UNCERTAIN, Outcome.SUCCEEDED)
-REPLIED = tuple(outcome for outcome in FALLS if outcome is not Outcome.REFUSED)
 
 
 @pytest.mark.parametrize("outcome", REPLIED)

@@ -19,18 +19,6 @@ from ensemble.engine.steps import Phase
 from tests.ensemble.engine.falls import one, result
 from tests.ensemble.engine.kit import Scripted, bad, good, play, request, slow
 
-FALLS = (
-    Outcome.AGENT_FAILED,
-    Outcome.THROTTLED,
-    Outcome.UNAVAILABLE,
-    Outcome.TIMED_OUT,
-    Outcome.REJECTED,
-    Outcome.MISCONFIGURED,
-    Outcome.REFUSED,
-)
-STANDS = (Outcome.INPUT_REQUIRED, Outcome.CANCELLED, Outcome.UNCERTAIN, Outcome.SUCCEEDED)
-REPLIED = tuple(outcome for outcome in FALLS if outcome is not Outcome.REFUSED)
-
 
 def test_the_record_says_whom_each_attempt_called() -> None:
     book = Book()

@@ -12,20 +12,8 @@ from hypothesis import strategies as st
 from ensemble.contract.exchange import Why
 from ensemble.contract.outcomes import Outcome, Source
 from ensemble.engine.attempts.stand_ins import StandIn, stand_ins
-from tests.ensemble.engine.falls import Shelf, result
+from tests.ensemble.engine.falls import FALLS, STANDS, Shelf, result
 from tests.ensemble.engine.kit import Scripted, bad, good, play
-
-FALLS = (
-    Outcome.AGENT_FAILED,
-    Outcome.THROTTLED,
-    Outcome.UNAVAILABLE,
-    Outcome.TIMED_OUT,
-    Outcome.REJECTED,
-    Outcome.MISCONFIGURED,
-    Outcome.REFUSED,
-)
-STANDS = (Outcome.INPUT_REQUIRED, Outcome.CANCELLED, Outcome.UNCERTAIN, Outcome.SUCCEEDED)
-REPLIED = tuple(outcome for outcome in FALLS if outcome is not Outcome.REFUSED)
 
 
 def test_the_two_lists_are_all_outcomes() -> None:

@@ -20,7 +20,7 @@ import urllib3
 
 from benchmarks.scripted import bodies
 from sidecar.launch.embedded import EmbeddedStore
-from tests.processes import store_of, workers_of
+from tests.processes import store_of, until, workers_of
 from tests.sidecar.metrics.reading import Told
 from tests.standin.world import SidecarProcess
 
@@ -122,6 +122,7 @@ def test_workers_killed_at_work_never_let_it_count_too_much(sidecar: SidecarProc
     for each in at_work:
         assert each.wait(PATIENCE_S)
     for _ in range(kills):
+        until(lambda: workers_of(sidecar.pid) != set(), "a worker to kill")
         os.kill(min(workers_of(sidecar.pid)), signal.SIGKILL)
         time.sleep(0.1)  # something has to be done between
     for thread in threads:
