@@ -6,9 +6,10 @@ import contextlib
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-__all__ = ["WAIT_S", "alive", "children_of", "store_of", "until", "until_zero", "workers_of"]
+__all__ = ["WAIT_S", "alive", "children_of", "store_in", "store_of", "until", "until_zero", "workers_of"]
 
 WAIT_S = 30.0
 
@@ -26,6 +27,12 @@ def workers_of(launcher: int) -> set[int]:
 def store_of(launcher: int) -> int:
     """Return the embedded store of a sidecar's launcher. Raises StopIteration where it has none."""
     return next(child for child, line in children_of(launcher).items() if "valkey" in line)
+
+
+def store_in(folder: Path) -> int | None:
+    """Return the embedded store whose data are in *folder*, if it runs, also where nobody started it that still runs."""
+    socket = str(folder / "store" / "valkey.sock")
+    return next((pid for pid, (_, line) in _running().items() if socket in line), None)
 
 
 def alive(pid: int) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.processes import store_in
 from tests.standin.apps import App
 from tests.standin.daemon import PluginProcess
 from tests.standin.invocation import Invocation
@@ -60,8 +61,12 @@ class SidecarProcess:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """End it."""
+        """End it, and the store that a killed one leaves for the next one to take over."""
         self.stop()
+        left = store_in(self.folder)
+        if left is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(left, signal.SIGKILL)
 
     def start(self, port: int = 0) -> None:
         """Start it; it listens when this returns."""
