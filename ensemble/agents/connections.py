@@ -158,6 +158,8 @@ _WORDS = {
     Why.BROKEN: "{host} closed the connection without a whole answer.",
     Why.UNPACKABLE: "{host} sent a body that can't be unpacked.",
 }
+_SETTINGS = {Why.UNSENDABLE, Why.PROXY_LOGIN}
+"""What happens again until somebody has changed a setting."""
 
 
 def _no_answer(failed: Failed, origin: Origin | None, *, sent: bool, passage: Passage = DIRECT) -> NoAnswer:
@@ -165,4 +167,4 @@ def _no_answer(failed: Failed, origin: Origin | None, *, sent: bool, passage: Pa
     host = "The server" if origin is None else origin.authority
     proxy = "" if passage.proxy is None else passage.proxy.origin.authority
     words = _WORDS[failed.why].format(host=host, proxy=proxy, status=failed.status)
-    return NoAnswer(words, sent=sent, misconfigured=failed.why is Why.PROXY_LOGIN)
+    return NoAnswer(words, sent=sent, misconfigured=failed.why in _SETTINGS)

@@ -142,6 +142,17 @@ def test_nobody_there_is_said_to_be_that(connections: Connections, url: str, wor
         ask(connections, url)
 
     assert not failed.value.sent
+    assert not failed.value.misconfigured
+
+
+@pytest.mark.parametrize("url", ["ftp://dify.example/v1", "http://dify.example:99999/v1", "dify"])
+def test_an_address_that_is_none_is_not_asked_again(connections: Connections, url: str) -> None:
+    """Only a setting mends it."""
+    with pytest.raises(NoAnswer, match="can't be asked") as failed:
+        ask(connections, url)
+
+    assert not failed.value.sent
+    assert failed.value.misconfigured
 
 
 def test_no_field_ends_the_line_it_stands_in(connections: Connections) -> None:
@@ -150,6 +161,7 @@ def test_no_field_ends_the_line_it_stands_in(connections: Connections) -> None:
         ask(connections, url, key="x\r\nHost: elsewhere")
 
     assert not failed.value.sent
+    assert failed.value.misconfigured
 
 
 def test_what_speaks_no_tls_is_said_to_be_that(connections: Connections) -> None:
