@@ -22,7 +22,7 @@ import yaml
 from ensemble.contract import endpoints
 from sidecar.launch.embedded import STOP_TIMEOUT_S
 from sidecar.launch.server import GRACE_S
-from sidecar.settings import BadSettingError, Settings, table
+from sidecar.settings import BadSettingError, Settings, files, table
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
@@ -122,7 +122,7 @@ def test_every_setting_of_the_image_is_one_and_its_ports_and_folders_agree() -> 
     """The port that is exposed is the one it listens at, and the volume is its data directory."""
     env = image_env()
 
-    assert {name for name in env if name.startswith("ENSEMBLE_")} <= {*DEFAULTS}
+    assert {name for name in env if name.startswith("ENSEMBLE_")} <= {*DEFAULTS, *files()}
     assert told("EXPOSE") == [env["ENSEMBLE_PORT"]] == [DEFAULTS["ENSEMBLE_PORT"]]
     assert [json.loads(rest) for rest in told("VOLUME")] == [[env["ENSEMBLE_DATA_DIR"]]]
     assert env["ENSEMBLE_HOST"] == "0.0.0.0"
@@ -234,7 +234,7 @@ def test_a_compose_file_names_only_what_is_there(name: str) -> None:
     file = compose(name)
     base = compose("docker-compose.override.yaml")
 
-    assert set(file["services"]["ensemble"].get("environment", {})) <= {*DEFAULTS}
+    assert set(file["services"]["ensemble"].get("environment", {})) <= {*DEFAULTS, *files()}
     for service in file["services"].values():
         volumes = {each.partition(":")[0] for each in service.get("volumes", ())}
         assert volumes <= {*file.get("volumes", {}), *base["volumes"]}
@@ -293,7 +293,7 @@ def test_the_manifests_agree_with_the_image_and_with_each_other(name: str) -> No
     (container,) = pod["spec"]["containers"]
     env: list[Mapping[str, Any]] = container["env"]
 
-    assert {each["name"] for each in env} <= {*DEFAULTS}
+    assert {each["name"] for each in env} <= {*DEFAULTS, *files()}
     refs = [each["valueFrom"]["secretKeyRef"] for each in env]
     assert {ref["name"] for ref in refs} == {objects["Secret"]["metadata"]["name"]}
     assert {ref["key"] for ref in refs if not ref.get("optional")} == {*objects["Secret"]["stringData"]}
@@ -358,7 +358,7 @@ def test_the_unit_starts_the_sidecar_on_its_own_folder_and_lets_it_end_in_order(
     unit = dict(pairs)
     set_here = dict(value.partition("=")[::2] for key, value in pairs if key == "Environment")
 
-    assert {name for name in set_here if name.startswith("ENSEMBLE_")} <= {*DEFAULTS}
+    assert {name for name in set_here if name.startswith("ENSEMBLE_")} <= {*DEFAULTS, *files()}
     assert set_here["ENSEMBLE_DATA_DIR"] == f"/var/lib/{unit['StateDirectory']}"
     assert unit["StateDirectoryMode"] == "0700"
     assert unit["ExecStart"].split()[1:] == json.loads(told("CMD")[0])[1:]

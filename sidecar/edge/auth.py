@@ -10,7 +10,8 @@ from hmac import compare_digest
 from pathlib import Path
 
 from sidecar.errors import StartError, Unauthorized
-from sidecar.settings import DEFAULT_TENANT, MIN_TOKEN_LENGTH
+from sidecar.parsing import MIN_TOKEN_LENGTH
+from sidecar.settings import DEFAULT_TENANT
 
 __all__ = ["Gate", "Tenants", "first_start_token"]
 

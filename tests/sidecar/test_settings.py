@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from sidecar.edge.auth import Tenants
-from sidecar.settings import BadSettingError, Durability, Settings, table, unknown
+from sidecar.settings import BadSettingError, Durability, Settings, files, table, unknown
 
 
 def test_without_any_variable_there_is_a_safe_default_for_each() -> None:
@@ -187,6 +188,40 @@ def test_a_bad_file_of_tokens_is_an_error_that_shows_none(
     assert "hush" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("variable", "secret", "bad"),
+    [
+        ("ENSEMBLE_REDIS_URL", "rediss://:hush-hush@cache:6380/2", "hush-hush@cache"),
+        ("ENSEMBLE_TOKENS", "a=hush-hush-hush-hush", "a=hush"),
+        ("ENSEMBLE_METRICS_TOKEN", "hush-hush-hush-hush", "hush"),
+        ("ENSEMBLE_OTLP_HEADERS", "key=hush-hush", "hush"),
+    ],
+)
+def test_every_secret_may_stand_in_a_file(tmp_path: Path, variable: str, secret: str, bad: str) -> None:
+    """The same as in the variable, never shown; what can't be used, or stands in both, names the variable."""
+    file = tmp_path / "secret"
+    file.write_text(f"{secret}\n")
+    by_file = Settings.from_environment({f"{variable}_FILE": str(file)})
+    by_variable = Settings.from_environment({variable: secret})
+    name = variable.removeprefix("ENSEMBLE_").lower()
+
+    assert getattr(by_file, name) == getattr(by_variable, name) != getattr(Settings.from_environment({}), name)
+    assert "hush" not in repr(by_file)
+    assert unknown({f"{variable}_FILE": str(file)}) == []
+    for written, more in ((bad, {}), ("", {}), (secret, {variable: secret})):
+        file.write_text(written)
+        with pytest.raises(BadSettingError, match=f"^{variable}_FILE: ") as caught:
+            Settings.from_environment({f"{variable}_FILE": str(file)} | more)
+        assert "hush" not in str(caught.value)
+
+
+def test_what_is_no_secret_is_read_from_no_file() -> None:
+    """A variable nobody reads is told."""
+    (said,) = unknown({"ENSEMBLE_PORT_FILE": "/run/port"})
+
+    assert "ENSEMBLE_PORT_FILE is no setting" in said
+
+
 def test_a_variable_nobody_knows_is_told_with_its_near_match() -> None:
     """A typo must not pass for a default."""
     (said,) = unknown({"ENSEMBLE_REDIS_URI": "redis://x", "ENSEMBLE_PORT": "1", "PATH": "/bin"})
@@ -219,3 +254,10 @@ def test_the_documentation_shows_the_same_table() -> None:
 
     expected = [f"| `{name}` | {f'`{default}`' if default else ''} | {meaning} |" for name, default, meaning in table()]
     assert expected == rows
+
+
+def test_the_documentation_names_every_file() -> None:
+    """And no other."""
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+
+    assert re.findall(r"`(ENSEMBLE_\w+_FILE)`", page) == files()
