@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from itsdangerous import BadSignature, Signer
 
+from ensemble.contract.problems import Fault
 from sidecar.edge.auth import Tenants
 from sidecar.errors import StoreDamaged, StoreUnavailable
 from sidecar.store.connection import Client
@@ -32,6 +33,7 @@ _LINK_SALT = b"ensemble console: link"
 SIGNATURE = r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"
 """32 bytes in base64, whose last letter has two bits to spare: one spelling of each, so that no changed one fits."""
 _LINK = re.compile(rf"[A-Za-z0-9_-]{{1,64}}\.[0-9a-f]{{32}}\.[0-9]{{1,12}}\.{SIGNATURE}")
+_KEY = re.compile(r"[0-9a-f]{64}")
 _NOBODYS = secrets.token_bytes(32)
 """What is compared with where a tenant has no key: nothing fits, and it takes as long."""
 
@@ -75,9 +77,9 @@ class Keys:
             # One that is there stays: other workers and sidecars sign with it, too.
             self._redis.set(at, secrets.token_hex(32), nx=True)
             found = self._redis.get(at)
-        if not found:
+        if found is None:
             raise StoreUnavailable("The key that links are signed with went away as it was read; ask again.")
-        key = str(found).encode()
+        key = _key(found)
         self._remembered[tenant] = time.monotonic() + REMEMBERED_S, key
         return key
 
@@ -86,13 +88,25 @@ class Keys:
         at = full_key(tenant, CONSOLE_KEY)
         with store_errors(self._redis, [at]):
             found = self._redis.get(at)
-        return str(found).encode() if found else _NOBODYS
+        return _NOBODYS if found is None else _key(found)
 
     def now_ms(self) -> int:
         """Return the store's clock, unix milliseconds. Raises StoreUnavailable."""
         with store_errors():
             seconds, micros = self._redis.time()
         return int(seconds) * 1000 + int(micros) // 1000
+
+
+def _key(found: str) -> bytes:
+    """Return what was found as a key; one that somebody else has written might be guessed. Raises StoreDamaged."""
+    if not _KEY.fullmatch(found):
+        fault = Fault(
+            field=CONSOLE_KEY,
+            problem="is no key of the sidecar's",
+            fix="Delete it in the store; the next one is made by itself, and links and sessions from before end.",
+        )
+        raise StoreDamaged(f"The key {fault.field!r} {fault.problem}. {fault.fix}", fault)
+    return found.encode()
 
 
 class Links:
@@ -121,6 +135,7 @@ class Links:
             BadLink: It is none of ours.
             ExpiredLink: It was.
             StoreUnavailable: The store has to be asked, and does not answer.
+            StoreDamaged: What it holds is no key.
 
         """
         if not _LINK.fullmatch(token):  # base64 is read past letters that are none of its own

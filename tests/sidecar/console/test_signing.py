@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sidecar.console.signing import CONSOLE_KEY, LINK_S, BadLink, ExpiredLink, Keys, Links, Shared, signer
 from sidecar.edge.auth import Tenants
+from sidecar.errors import StoreDamaged
 from sidecar.launch.embedded import EmbeddedStore
 from sidecar.store.connection import Client, connect
 from sidecar.store.keys import full_key
@@ -173,3 +174,20 @@ def test_a_store_that_has_no_key_to_give_costs_a_run_its_link_only(redis: Any, l
     redis.hset(full_key(name, CONSOLE_KEY), "a", "b")
 
     assert links.url(name, RUN, NOW_MS) is None
+
+
+@pytest.mark.parametrize("written", ["", "short", "A" * 64, "0" * 63 + "\n", b"\xff" * 64])
+def test_what_is_no_key_of_the_sidecars_signs_nothing(
+    redis: Any, links: Links, tenant: str, written: str | bytes
+) -> None:
+    """Links end and are not made, with a word on how to mend it; once it is gone the next ones open."""
+    token = token_of(links, tenant)
+    redis.set(full_key(tenant, CONSOLE_KEY), written)
+
+    with pytest.raises(StoreDamaged, match="Delete it in the store"):
+        links.opened(token)
+    other = of(StoppedKeys(redis), tenant)
+    assert other.url(tenant, RUN, NOW_MS) is None
+
+    redis.delete(full_key(tenant, CONSOLE_KEY))
+    assert other.opened(token_of(other, tenant)).tenant == tenant
