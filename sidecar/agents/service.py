@@ -18,7 +18,7 @@ from ensemble.rules.agents.declaring import agent_view, agent_wants, declare, fo
 from ensemble.rules.agents.statistics import hashes_at
 from ensemble.rules.snapshot import Snapshot
 from sidecar import errors
-from sidecar.store.faults import store_errors
+from sidecar.store.faults import store_errors, understood
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store
 
@@ -32,8 +32,13 @@ class Agents:
         self._store = store
 
     def get(self, tenant: str, params: AgentParams) -> AgentView:
-        """Return one agent. Raises NotFound."""
-        (found,) = self._views(tenant, [params.identity])
+        """Return one agent. Raises NotFound, StoreDamaged."""
+        identity = params.identity
+
+        def look(snapshot: Snapshot) -> AgentView | None:
+            return agent_view(identity, snapshot) if is_known(identity, snapshot) else None
+
+        found = self._store.look(tenant, look, agent_wants(identity))
         if found is None:
             detail = f"No agent {params.identity!r} is on record: it was never called here, or 30 days ago."
             fix = "Take an identity from the list of agents, or declare it."
@@ -49,12 +54,11 @@ class Agents:
             last = int(scored[-1][1]) if len(scored) == params.limit else None
             same = [] if last is None else self._store.redis.zrevrangebyscore(key, last, last)
         identities = list(dict.fromkeys([*(identity for identity, _ in scored), *same]))
-        views = self._views(tenant, identities)
-        gone = [identity for identity, view in zip(identities, views, strict=True) if view is None]
+        views, gone = self._views(tenant, identities)
         if gone:
             with store_errors(self._store.redis, [key]):
                 self._store.redis.zrem(key, *gone)
-        return AgentList(agents=tuple(view for view in views if view is not None), next_before_ms=last)
+        return AgentList(agents=tuple(views), next_before_ms=last)
 
     def declare(self, tenant: str, params: AgentParams, ask: AgentDeclaration) -> AgentView:
         """Take an operator's word on an agent, in place of the one before. Raises Contended."""
@@ -66,13 +70,13 @@ class Agents:
         identity = params.identity
         return self._store.decide(tenant, partial(forget, identity), agent_wants(identity))
 
-    def _views(self, tenant: str, identities: list[str]) -> list[AgentView | None]:
-        """Return what is known of each, None of those nothing is known of, all at one moment."""
+    def _views(self, tenant: str, identities: list[str]) -> tuple[list[AgentView], list[str]]:
+        """Return what is known of each that can be understood, and those nothing is known of, all at one moment."""
 
-        def look(snapshot: Snapshot) -> list[AgentView | None]:
+        def look(snapshot: Snapshot) -> tuple[list[AgentView], list[str]]:
             known = [identity for identity in identities if is_known(identity, snapshot)]
             snapshot.require(place for identity in known for place in hashes_at(identity, snapshot.now_ms))
-            views = {identity: agent_view(identity, snapshot) for identity in known}
-            return [views.get(identity) for identity in identities]
+            views = [understood(partial(agent_view, each, snapshot), f"The agent {each}") for each in known]
+            return [view for view in views if view is not None], [each for each in identities if each not in known]
 
         return self._store.look(tenant, look, [at for identity in identities for at in agent_wants(identity)])

@@ -15,7 +15,7 @@ from ensemble.rules.problems import Conflict, UnknownCall
 from ensemble.rules.records import Defaults
 from ensemble.rules.snapshot import Snapshot
 from sidecar import errors
-from sidecar.store.faults import store_errors
+from sidecar.store.faults import store_errors, understood
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store
 
@@ -58,11 +58,12 @@ class Breakers:
         def look(snapshot: Snapshot) -> tuple[BreakerView, ...]:
             texts = [snapshot.text(address) for address in wanted]
             # A breaker's time to be kept may pass while its identity stays in the index.
-            return tuple(
-                breaker_view(identity, text, snapshot.now_ms)
+            views = (
+                understood(partial(breaker_view, identity, text, snapshot.now_ms), f"The breaker of {identity}")
                 for identity, text in zip(identities, texts, strict=True)
                 if text
             )
+            return tuple(view for view in views if view is not None)
 
         return BreakerList(breakers=self._store.look(tenant, look, wanted))
 

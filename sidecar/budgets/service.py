@@ -21,7 +21,7 @@ from ensemble.rules.budgets.reserving import budget_state, define, forget, reser
 from ensemble.rules.problems import Conflict, UnknownBudget, UnknownCall
 from ensemble.rules.snapshot import EVERY, Address, Snapshot
 from sidecar import errors
-from sidecar.store.faults import store_errors
+from sidecar.store.faults import store_errors, understood
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store
 
@@ -64,7 +64,7 @@ class Budgets:
             names = sorted(self._store.redis.zrevrange(key, 0, MOST_LISTED - 1))
 
         def look(snapshot: Snapshot) -> tuple[BudgetState, ...]:
-            states = (budget_state(name, snapshot) for name in names)
+            states = (understood(partial(budget_state, name, snapshot), f"The budget {name!r}") for name in names)
             return tuple(state for state in states if state is not None)
 
         wanted = [Address(budget_hash(name), EVERY) for name in names]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from ensemble.contract.breakers import BreakerState
 from ensemble.contract.budgets import NANO, BudgetState
@@ -18,7 +19,7 @@ from ensemble.rules.snapshot import EVERY, Address, Snapshot
 from sidecar.errors import StoreDamaged, StoreUnavailable
 from sidecar.metrics.board import Series
 from sidecar.metrics.catalogue import M
-from sidecar.store.faults import store_errors
+from sidecar.store.faults import store_errors, understood
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store
 
@@ -88,7 +89,10 @@ class Standing:
         places = {identity: agent_at(identity) for identity in self._last(tenant, AGENTS, MOST_AGENTS)}
 
         def look(snapshot: Snapshot) -> list[tuple[str, str | None]]:
-            return [(identity, agent_name(identity, snapshot)) for identity in places]
+            return [
+                (identity, understood(partial(agent_name, identity, snapshot), f"The agent {identity}"))
+                for identity in places
+            ]
 
         wanted = [at for both in places.values() for at in both]
         for identity, name in self._store.look(tenant, look, wanted) if places else ():
@@ -99,12 +103,16 @@ class Standing:
         held, changed = (self._last(tenant, index, MOST_BREAKERS) for index in (BREAKERS_HELD, BREAKERS))
         places = {identity: breaker_at(identity) for identity in (*held, *changed)}
 
-        def look(snapshot: Snapshot) -> list[tuple[str, Breaker]]:
+        def look(snapshot: Snapshot) -> list[tuple[str, Breaker | None]]:
             texts = ((identity, snapshot.text(at)) for identity, at in places.items())
-            return [(identity, Breaker.model_validate_json(text)) for identity, text in texts if text]
+            return [
+                (identity, understood(partial(Breaker.model_validate_json, text), f"The breaker of {identity}"))
+                for identity, text in texts
+                if text
+            ]
 
         for identity, breaker in self._store.look(tenant, look, places.values()) if places else ():
-            if breaker.state is not BreakerState.CLOSED:
+            if breaker is not None and breaker.state is not BreakerState.CLOSED:
                 yield (M.BREAKER_STATE, tenant, identity, breaker.state.value), 1.0
 
     def _slots(self, tenant: str) -> Numbers:
@@ -121,7 +129,7 @@ class Standing:
         names = self._last(tenant, BUDGETS, MOST_BUDGETS)
 
         def look(snapshot: Snapshot) -> list[BudgetState]:
-            states = (budget_state(name, snapshot) for name in names)
+            states = (understood(partial(budget_state, name, snapshot), f"The budget {name!r}") for name in names)
             return [state for state in states if state is not None]
 
         wanted = [Address(budget_hash(name), EVERY) for name in names]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ensemble.contract.runs import RunLine, RunList, RunsParams
 from ensemble.rules.addresses import ABOUT, RUN, RUNS, run_at, runs_of_trace
-from ensemble.rules.problems import UnknownRun
 from ensemble.rules.runs.views import CALLS, TOKENS, run_line
 from ensemble.rules.snapshot import Snapshot
-from sidecar.store.faults import store_errors
+from sidecar.store.faults import store_errors, understood
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store
 
@@ -40,9 +41,9 @@ class RunIndex:
             ids, last_ms = self._next(key, before, min(READ_AT_ONCE, params.limit))
             if last_ms is None:
                 return RunList(runs=tuple(lines))
-            found = self._lines(tenant, ids)
-            self._forget(key, [run_id for run_id, line in zip(ids, found, strict=True) if line is None])
-            lines += [line for line in found if line and params.status in (None, line.status)]
+            found, gone = self._lines(tenant, ids)
+            self._forget(key, gone)
+            lines += [line for line in found if params.status in (None, line.status)]
             looked_at += len(ids)
             if len(lines) >= params.limit or looked_at >= MOST_LOOKED_AT:
                 return RunList(runs=tuple(lines), next_before_ms=last_ms)
@@ -60,11 +61,15 @@ class RunIndex:
         ids = [run_id for run_id, _ in found]
         return list(dict.fromkeys([*ids, *same])), last
 
-    def _lines(self, tenant: str, ids: list[str]) -> list[RunLine | None]:
+    def _lines(self, tenant: str, ids: list[str]) -> tuple[list[RunLine], list[str]]:
+        """Return the lines of those that can be understood, and the ids of those that are not kept any more."""
         wanted = [run_at(run_id, field) for run_id in ids for field in _FIELDS]
 
-        def look(snapshot: Snapshot) -> list[RunLine | None]:
-            return [_line(run_id, snapshot) for run_id in ids]
+        def look(snapshot: Snapshot) -> tuple[list[RunLine], list[str]]:
+            gone = [run_id for run_id in ids if None in [snapshot.text(run_at(run_id, at)) for at in (RUN, ABOUT)]]
+            kept = (run_id for run_id in ids if run_id not in gone)
+            lines = [understood(partial(_line, run_id, snapshot), f"The run {run_id}") for run_id in kept]
+            return [line for line in lines if line is not None], gone
 
         return self._store.look(tenant, look, wanted)
 
@@ -75,9 +80,6 @@ class RunIndex:
                 self._store.redis.zrem(key, *gone)
 
 
-def _line(run_id: str, snapshot: Snapshot) -> RunLine | None:
+def _line(run_id: str, snapshot: Snapshot) -> RunLine:
     texts = {field: snapshot.text(run_at(run_id, field)) for field in _FIELDS}
-    try:
-        return run_line(run_id, {field: text for field, text in texts.items() if text is not None})
-    except UnknownRun:
-        return None
+    return run_line(run_id, {field: text for field, text in texts.items() if text is not None})

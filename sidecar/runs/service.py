@@ -20,6 +20,7 @@ from ensemble.rules.runs.views import run_view
 from ensemble.rules.snapshot import EVERY, Address, Changes, Snapshot
 from sidecar import errors
 from sidecar.runs.index import RunIndex
+from sidecar.store.faults import record_errors
 from sidecar.store.store import Store
 
 __all__ = ["Link", "Runs"]
@@ -96,18 +97,20 @@ class Runs:
             raise wrong
 
     def get(self, tenant: str, params: RunParams) -> RunView:
-        """Return one run, whole. Raises NotFound."""
+        """Return one run, whole. Raises NotFound, StoreDamaged."""
         fields, now_ms = self._whole(tenant, params.run_id)
         try:
-            return run_view(params.run_id, fields, now_ms)
+            with record_errors([run_hash(params.run_id)]):
+                return run_view(params.run_id, fields, now_ms)
         except UnknownRun as error:
             raise _unknown(error) from error
 
     def log(self, tenant: str, params: RunParams) -> RunLog:
-        """Return a run's messages in order. Raises NotFound."""
+        """Return a run's messages in order. Raises NotFound, StoreDamaged."""
         fields, _ = self._whole(tenant, params.run_id)
         try:
-            return RunLog(messages=run_log(params.run_id, fields))
+            with record_errors([run_hash(params.run_id)]):
+                return RunLog(messages=run_log(params.run_id, fields))
         except UnknownRun as error:
             raise _unknown(error) from error
 

@@ -202,6 +202,7 @@ def connect(url: str) -> Client:
     target = read_target(url)
     patience: dict[str, Any] = {
         "decode_responses": True,
+        "encoding_errors": "replace",  # what is no text was not written by us: the reader of the record says so
         "protocol": 2,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_timeout": ANSWER_TIMEOUT_S,

@@ -1,10 +1,10 @@
-"""What the store's errors mean: it is away, it takes no writes, or a key of ours holds what we never put there."""
+"""What the store's errors mean: it is away, it takes no writes, or a key of ours holds what we can't understand."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from redis.exceptions import ClusterError, OutOfMemoryError, ReadOnlyError, RedisClusterException, ResponseError
@@ -16,7 +16,7 @@ from sidecar.errors import StoreDamaged, StoreUnavailable
 from sidecar.store.connection import Client
 from sidecar.store.keys import kind_of, relative_key
 
-__all__ = ["store_errors"]
+__all__ = ["record_errors", "store_errors", "understood"]
 
 _AWAY = frozenset({"CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY", "LOADING"})
 """How Redis begins an error that passes by itself or by its operator's hand, and is no fault in a script."""
@@ -33,6 +33,9 @@ _WRAPPED = re.compile(r"@user_script: ?\d+: -?")
 """What Redis 6.2 writes before an error that a script met."""
 _KINDS = {"string": "a string", "hash": "a hash", "zset": "a sorted set", "list": "a list", "set": "a set"}
 _LONGEST_FIELD = 200
+MOST_NAMED = 3
+"""Places named where several were read at one moment."""
+_NOT_UNDERSTOOD = "A newer sidecar wrote it, or something else: upgrade this one, or delete what stands there."
 
 log = logging.getLogger("sidecar.store")
 
@@ -61,6 +64,40 @@ def store_errors(redis: Client | None = None, keys: Sequence[str] = ()) -> Itera
         if begins not in _AWAY:
             raise
         raise _unavailable(error) from error
+
+
+@contextmanager
+def record_errors(keys: Iterable[str]) -> Iterator[None]:
+    """Turn what is raised over a record that can't be understood into what a caller is told.
+
+    Args:
+        keys: Where was read, as the rules name it.
+
+    Raises:
+        StoreDamaged: What stands there is not what this sidecar writes.
+
+    """
+    try:
+        yield
+    except ValueError as error:
+        places = tuple(dict.fromkeys(keys))
+        named = " or ".join(repr(place[:_LONGEST_FIELD]) for place in places[:MOST_NAMED])
+        log.exception("What stands in the store at %s can't be understood. %s", named, _NOT_UNDERSTOOD)
+        problem = "holds what this sidecar can't understand"
+        faults = tuple(
+            Fault(field=place[:_LONGEST_FIELD], problem=problem, fix=_NOT_UNDERSTOOD) for place in places[:1]
+        )
+        detail = f"A record at {named} {problem}. {_NOT_UNDERSTOOD}"
+        raise StoreDamaged(detail, *(faults if len(places) == 1 else ())) from error
+
+
+def understood[T](read: Callable[[], T], what: str) -> T | None:
+    """Return what *read* makes of one record of a list; None where that can't be understood: it must not hide the others."""
+    try:
+        return read()
+    except ValueError:
+        log.exception("%s can't be understood, so a list goes without it. %s", what, _NOT_UNDERSTOOD)
+        return None
 
 
 def _beginning(error: ResponseError) -> str:

@@ -12,6 +12,7 @@ from ensemble.rules.snapshot import Address, Changes, NotRead, Snapshot
 from sidecar.errors import Contended, StoreUnavailable
 from sidecar.store.changes import Reading, commit_arguments, grouped, is_written, parse_reading, read_arguments
 from sidecar.store.connection import Client
+from sidecar.store.faults import record_errors
 from sidecar.store.listeners import Listener, Listeners
 from sidecar.store.scripts import Script
 
@@ -62,6 +63,7 @@ class Store:
         Raises:
             Contended: others were faster every time. Nothing was written.
             StoreUnavailable: Redis does not answer. Something may have been written.
+            StoreDamaged: What was read can't be understood. Nothing was written.
 
         """
         addresses = dict.fromkeys(wanted)
@@ -76,7 +78,7 @@ class Store:
     def look[AnswerT](
         self, tenant: str, look: Callable[[Snapshot], AnswerT], wanted: Iterable[Address] = ()
     ) -> AnswerT:
-        """Return what *look* sees in one snapshot; nothing is written."""
+        """Return what *look* sees in one snapshot; nothing is written. Raises StoreUnavailable, StoreDamaged."""
         answer, _ = self._decided(tenant, look, dict.fromkeys(wanted))
         return answer
 
@@ -115,7 +117,8 @@ class Store:
             groups = grouped(addresses)
             reading = parse_reading(groups, _READ.run(self.redis, *read_arguments(tenant, groups)))
             try:
-                return decide(reading.snapshot), reading
+                with record_errors(address.key for address in addresses):
+                    return decide(reading.snapshot), reading
             except NotRead as missing:
                 if addresses.keys() >= set(missing.addresses):
                     raise RuntimeError(f"asked again for what was read: {missing.addresses}") from missing
