@@ -59,12 +59,17 @@ class EmbeddedStore:
         """Start it and return once it answers.
 
         Raises:
-            StartError: It does not start; the end of its log is told.
+            StartError: It does not start; the end of its log is told, if there is one.
         """
         _private_folder(self._folder)
         _private_folder(self.socket.parent)
         self._end_leftover()
-        self.spawn()
+        try:
+            self.spawn()
+        except OSError as error:
+            raise StartError(
+                f"The sidecar's own store can't be started: {error.strerror} ({error.filename}). Mend that, or set ENSEMBLE_REDIS_URL."
+            ) from error
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.answers():
             if not self.running or time.monotonic() > deadline:
