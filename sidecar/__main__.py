@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    # Before all that takes its time, for a reload may be asked for at any moment: the server heeds it once it listens.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
 import argparse
 import logging
 import os

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +31,8 @@ ASKED_S = 0.2
 """How long one is waited for that listens and says nothing."""
 TOLD_BYTES = 1000
 """Of the end of a log."""
+PR_SET_PDEATHSIG = 1
+"""What Linux calls the signal a process is sent when its parent dies."""
 LONGEST_SOCKET_PATH = 100
 """Bytes; the kernel's own limit is 108 on Linux and 104 on macOS."""
 
@@ -35,7 +40,8 @@ LONGEST_SOCKET_PATH = 100
 class EmbeddedStore:
     """One Valkey process on *folder*. Its owner holds the data directory's lock, so there is never a second one.
 
-    A launcher that was killed leaves its Valkey behind; the next `start` ends it in good order and takes over its data.
+    Of a launcher that was killed it ends in good order by itself on Linux; elsewhere it is left behind, and the next `start`
+    ends it and takes over its data.
     """
 
     def __init__(self, folder: Path, durability: Durability, memory: int | None = None) -> None:
@@ -53,12 +59,17 @@ class EmbeddedStore:
         """Start it and return once it answers.
 
         Raises:
-            StartError: It does not start; the end of its log is told.
+            StartError: It does not start; the end of its log is told, if there is one.
         """
         _private_folder(self._folder)
         _private_folder(self.socket.parent)
         self._end_leftover()
-        self.spawn()
+        try:
+            self.spawn()
+        except OSError as error:
+            raise StartError(
+                f"The sidecar's own store can't be started: {error.strerror} ({error.filename}). Mend that, or set ENSEMBLE_REDIS_URL."
+            ) from error
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.answers():
             if not self.running or time.monotonic() > deadline:
@@ -90,7 +101,12 @@ class EmbeddedStore:
         with self._log.open("ab") as log:
             # A session of its own: Ctrl-C at the terminal goes to the launcher, which stops this one last.
             self._process = subprocess.Popen(  # noqa: S603 -- our own binary and options
-                arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_ending_with(os.getpid()),  # noqa: PLW1509 -- it calls the kernel and nothing else
             )
 
     @property
@@ -194,6 +210,24 @@ def server_program() -> Path:
             "machine. Install it, or set ENSEMBLE_REDIS_URL."
         )
     return found[0]
+
+
+def _ending_with(launcher: int) -> Callable[[], None] | None:
+    """Return what lets a child be told to end when *launcher* does, however that ends; None where no system can do that.
+
+    Nobody may ever start on that data again, and what is told to nobody would run for good. Linux means the launcher's
+    thread that started it: its main one, which is the last.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl  # looked up here: between fork and exec as little as can be is done
+
+    def end_with_it() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != launcher:  # it died just before
+            os._exit(0)
+
+    return end_with_it
 
 
 def _socket_path(folder: Path) -> Path:

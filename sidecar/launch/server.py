@@ -86,7 +86,7 @@ class Server(BaseApplication):
             "limit_request_line": LONGEST_REQUEST_LINE,
             "control_socket_disable": True,
             "logger_class": GunicornLogger,
-            "when_ready": lambda _arbiter: self._on_ready(),
+            "when_ready": lambda _arbiter: self._listens(),
             "pre_fork": self._give_place,
             "post_fork": self._begin,
             "child_exit": self._take_place_back,
@@ -112,6 +112,11 @@ class Server(BaseApplication):
         store = Store(redis, [meters.heard, *listeners], meters.race_lost)
         Sweeper(store, dict.fromkeys(self._tokens.values()), settings.lease_ms, meters.swept).start()
         return create_app(settings, redis, self._tokens, meters, listeners)
+
+    def _listens(self) -> None:
+        self._on_ready()
+        # Gunicorn heeds signals by now, also one to read the tokens anew that came during the start and was held back.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     def _heed_the_end(self, worker: CountedWorker) -> None:
         """Let the tracer know of SIGTERM at once: while clients keep connections open, gunicorn's hook may come too late."""

@@ -31,6 +31,7 @@ LE, SUM = "le", "sum"
 """What the last two labels of a histogram's numbers are: a bucket and its bound, or the sum and nothing."""
 
 _BOUNDS = {each.name: each.bounds for each in CATALOGUE if each.kind == "histogram"}
+_LABELS: dict[str, tuple[str, ...]] = {each.name: each.labels for each in CATALOGUE}
 _BOUND_TEXTS = {name: (*map(str, bounds), "+Inf") for name, bounds in _BOUNDS.items()}
 _WORD = {True: "true", False: "false"}
 
@@ -45,9 +46,9 @@ def new_board(processes: int) -> Board:
 class _Few:
     """Lets so many different names through, and calls all others by one."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, known: Iterable[tuple[str, str]]) -> None:
         self._most = most
-        self._known: set[tuple[str, str]] = set()
+        self._known = {(tenant, name) for tenant, name in known if name != OTHER}
 
     def __call__(self, tenant: str, name: str) -> str:
         """Return what *name* is told as."""
@@ -66,8 +67,10 @@ class Meters:
         """Count at a *place* of *board* that nobody has."""
         self.board = board
         self._sheet: Sheet = board.take(place)
-        self._agent = _Few(MOST_AGENTS)
-        self._currency = _Few(MOST_CURRENCIES)
+        # Whoever counted here before has told some apart already, and what it counted of them stays.
+        known = [dict(zip(_LABELS.get(name, ()), labels, strict=False)) for (name, *labels), _ in self._sheet.known()]
+        self._agent = _Few(MOST_AGENTS, ((each["tenant"], each["agent"]) for each in known if "agent" in each))
+        self._currency = _Few(MOST_CURRENCIES, (("", each["currency"]) for each in known if "currency" in each))
 
     def begin(self, tenants: Iterable[str]) -> None:
         """Take note that this process has started, and show what it will count of *tenants*: what begins at 1 did not rise."""

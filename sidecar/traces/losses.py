@@ -31,8 +31,14 @@ class Losses:
         with self._lock:
             self.total += count
             self._untold[what] = self._untold.get(what, 0) + count
+        self.tell(with_traceback=with_traceback)
+
+    def tell(self, *, at_once: bool = False, with_traceback: bool = False) -> None:
+        """Say what was not said yet, if there is any and a minute has passed; *at_once*: whether or not it has."""
+        with self._lock:
             now_s = self._clock()
-            if self._told_s is not None and now_s - self._told_s < EVERY_S:
+            waits = self._told_s is not None and now_s - self._told_s < EVERY_S and not at_once
+            if waits or not self._untold:
                 return
             self._told_s, untold, self._untold = now_s, self._untold, {}
         log.warning(

@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -93,6 +94,18 @@ class Tracer:
         self.hurry()
         self._notes.put("end")
         self._thread.join(within_s)
+        if left := self._left():
+            self.losses.add(left, "Runs, since the sidecar was stopped")
+        self.losses.tell(at_once=True)
+
+    def _left(self) -> int:
+        """Return how many wait still, and leave them to nobody."""
+        left = len(self._waiting)
+        while not self._notes.empty():
+            with suppress(queue.Empty):
+                left += isinstance(self._notes.get_nowait(), _Note)
+        self._notes.put("end")
+        return left
 
     def _note(self, note: _Note) -> None:
         if self._notes.qsize() < MOST_NOTES:
@@ -135,6 +148,7 @@ class Tracer:
             self.losses.add(1, "Runs whose record the store does not give")
         except Exception:  # noqa: BLE001 -- the log has it; the next run must be told of all the same
             self.losses.add(1, "Runs, by a fault of the sidecar's", with_traceback=True)
+        self.losses.tell()
 
     def _tell_of(self, note: _Note) -> None:
         find = partial(find_stretch, note.tenant, note.run_id, note.run, lost=note.lost)

@@ -42,7 +42,7 @@ def _kill_worker(world: Holding, held: dict[str, int]) -> None:
 
 
 def _kill_master(world: Holding, held: dict[str, int]) -> None:
-    """Kill the launcher only; its workers end by themselves, its Valkey is taken over by the next one."""
+    """Kill the launcher only; its workers and its Valkey end by themselves."""
     port, workers = world.sidecar.port, workers_of(world.sidecar.pid)
     os.kill(world.sidecar.pid, signal.SIGKILL)
     world.release(list(held))
@@ -52,7 +52,7 @@ def _kill_master(world: Holding, held: dict[str, int]) -> None:
 
 
 def _kill_sidecar(world: Holding, held: dict[str, int]) -> None:
-    """Kill launcher and workers, as the end of a container does; its Valkey is taken over by the next one."""
+    """Kill launcher and workers, as the end of a container does; its Valkey ends by itself, or is ended by the next one."""
     port = world.sidecar.port
     world.sidecar.kill()
     world.release(list(held))

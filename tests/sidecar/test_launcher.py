@@ -19,6 +19,7 @@ import urllib3
 from sidecar.settings import table
 from sidecar.store.connection import connect
 from tests.pages import fenced, page
+from tests.processes import alive, until
 from tests.sidecar.launched import PATIENCE_S, ROOT, Sidecar, Start
 
 SLOW_S = 6
@@ -147,6 +148,46 @@ def test_after_a_kill_the_next_start_takes_over_and_what_was_written_strictly_is
     assert second.ask("GET", "/v1/traces/t/state/a/k").json()["value"] == 1
     assert second.store_pid() != orphan
     assert second.ask("GET", "/v1/about").json()["durability"] == "always"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
+def test_a_killed_launcher_takes_its_store_with_it(start: Start) -> None:
+    """Nobody may ever start on that data again; the store ends in good order, with all that was written on disk."""
+    sidecar = start(ENSEMBLE_DURABILITY="strict")
+    sidecar.ask("PUT", "/v1/traces/t/state/a/k", '{"writer":"a","value":1}')
+    orphan = sidecar.store_pid()
+    sidecar.end(signal.SIGKILL)
+
+    until(lambda: not alive(orphan), "the store to end")
+    assert "bye bye" in (sidecar.data / "store" / "valkey.log").read_text()
+    assert start().ask("GET", "/v1/traces/t/state/a/k").json()["value"] == 1
+
+
+def test_a_hang_up_that_comes_before_it_listens_is_heeded_once_it_does(tmp_path: Path) -> None:
+    """Tokens are read anew then, and nothing is ended for it."""
+    secret, data = tmp_path / "secret", tmp_path / "data"
+    secret.write_text("one=first-secret-token-1\n")
+    with subprocess.Popen(
+        [sys.executable, "-m", "sidecar"],
+        cwd=ROOT,
+        env=os.environ
+        | {"ENSEMBLE_DATA_DIR": str(data), "ENSEMBLE_PORT": "0", "ENSEMBLE_TOKENS_FILE": str(secret)}
+        | {"ENSEMBLE_LOG_LEVEL": "info"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        until((data / "lock").exists, "the start to begin")
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "listens at" in process.stdout.readline()
+        heeded = any("read anew, of the tenants" in line for line in process.stderr)
+        process.terminate()
+        _, logged = process.communicate(timeout=PATIENCE_S)
+
+    assert heeded, logged
+    assert process.returncode == 0
 
 
 def test_a_store_that_crashes_is_started_again(start: Start) -> None:

@@ -13,15 +13,18 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from ensemble.contract.breakers import BreakerCause, BreakerChange, BreakerState
 from ensemble.contract.budgets import BudgetDefinition, Limits, Money
 from ensemble.contract.exchange import Exchange
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.problems import Problem
 from ensemble.contract.results import Usage
+from ensemble.rules.happenings import BreakerChanged
 from sidecar.app import create_app
 from sidecar.edge.shortcut import SHORTCUT, Shortcut
 from sidecar.metrics import meters as module
 from sidecar.metrics import standing
+from sidecar.metrics.catalogue import M
 from sidecar.settings import Settings
 from sidecar.store.connection import Client, connect
 from tests.ensemble.rules.asks import admission, closing, first, hex_id, later, settlement
@@ -235,6 +238,23 @@ def test_more_agents_than_are_told_apart_are_told_together(
 
     assert seen.labels("ensemble_attempts_admitted_total", "agent") == {"app:1", "app:2", "app:3", "other"}
     assert seen.sum("ensemble_attempts_admitted_total", agent="other") == 2
+
+
+def test_a_process_that_goes_on_in_a_place_tells_no_more_agents_apart_than_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However often it is started anew: else the place would be full in the end, and hold nothing that is new."""
+    monkeypatch.setattr(module, "MOST_AGENTS", 3)
+    board = module.new_board(1)
+    opened = {"before": BreakerState.CLOSED, "after": BreakerState.OPEN, "cause": BreakerCause.FAILURES}
+    change = BreakerChange.model_validate({"at_ms": 1, "generation": 2, **opened})
+    for start in range(4):
+        meters = module.Meters(board)
+        for number in range(2):
+            meters.heard("t", (BreakerChanged(f"app:{start}.{number}", change), BreakerChanged("app:again", change)))
+
+    told = {labels[1]: value for (name, *labels), value in board.total().items() if name == M.BREAKER_CHANGES}
+    assert told == {"app:0.0": 1, "app:again": 8, "app:0.1": 1, "other": 6}
 
 
 def test_threads_that_race_are_counted_exactly(app: Flask, scrape: Callable[[], Told], tenant: str) -> None:

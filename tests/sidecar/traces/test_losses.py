@@ -38,6 +38,28 @@ def test_the_first_is_told_at_once_and_the_others_together_a_minute_later(caplog
     assert losses.total == 12
 
 
+def test_what_was_not_told_yet_is_told_though_nothing_is_lost_any_more(caplog: pytest.LogCaptureFixture) -> None:
+    """A minute later, or at once where there is no later; and once."""
+    clock = Clock()
+    losses = Losses(clock)
+    losses.tell(at_once=True)
+    assert caplog.records == []
+    losses.add(3, "Spans, why")
+    losses.add(2, "Spans, why")
+
+    losses.tell()
+    assert len(caplog.records) == 1
+    clock.now_s += EVERY_S
+    losses.tell()
+    losses.tell()
+    losses.add(1, "Runs, for this")
+    losses.tell(at_once=True)
+
+    _, second, third = (record.getMessage() for record in caplog.records)
+    assert second.endswith("it. Spans, why (2).")
+    assert third.endswith("it. Runs, for this (1).")
+
+
 def test_none_is_counted_twice_or_not_at_all() -> None:
     """By many threads at once."""
     losses = Losses()

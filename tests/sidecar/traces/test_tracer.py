@@ -108,7 +108,7 @@ def roots(spans: list[Seen]) -> list[Seen]:
 def test_a_collector_that_is_not_there_costs_traces_and_nothing_else(
     make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line in the log tells; of what is lost after it the next one would tell a minute later."""
+    """One line in the log tells, of what is lost within a minute after it another one: here at the end."""
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
     ledger = make(f"http://127.0.0.1:{port}")
@@ -120,7 +120,7 @@ def test_a_collector_that_is_not_there_costs_traces_and_nothing_else(
     ledger.tracer.close(5.0)
 
     assert took_s < AT_ONCE_S
-    assert "no answer (nobody)" in wait_for(caplog)
+    assert [line.partition("no answer ")[2] for line in lines(caplog)] == ["(nobody) (3).", "(nobody) (12)."]
     assert ledger.tracer.losses.total == 15
 
 
@@ -364,16 +364,24 @@ def test_a_record_that_nobody_understands_does_not_stop_the_thread(
     assert traces.of(engine.run_id) == []
 
 
-def test_closing_waits_no_longer_than_it_is_told(ledger: Ledger, traces: Collector) -> None:
-    """The process ends; what was not told by then is lost."""
+def test_closing_waits_no_longer_than_it_is_told(
+    ledger: Ledger, traces: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process ends; what was not told by then is lost, and said to be."""
     traces.conduct = lambda _: Conduct(delay_s=3.0)
+    engine = ledger.engine()
+    engine.open("one")
+    ledger.sweep()
     for _ in range(3):
         ledger.engine().run("one")
+    while not traces.posted:
+        time.sleep(0.01)
     began = time.monotonic()
 
     ledger.tracer.close(0.2)
 
     assert time.monotonic() - began < 1.0
+    assert wait_for(caplog).endswith("Runs, since the sidecar was stopped (3).")
 
 
 def test_the_key_that_says_who_tells_is_kept_as_long_as_an_open_run(
