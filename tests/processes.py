@@ -15,8 +15,8 @@ WAIT_S = 30.0
 
 
 def children_of(pid: int) -> dict[int, str]:
-    """Return the processes that *pid* has started and that still run, with their command lines."""
-    return {child: line for child, (parent, line) in _running().items() if parent == pid}
+    """Return the processes that *pid* has started, with their command lines, also those it has not heard the end of yet."""
+    return {child: line for child, (parent, _, line) in _processes().items() if parent == pid}
 
 
 def workers_of(launcher: int) -> set[int]:
@@ -32,21 +32,22 @@ def store_of(launcher: int) -> int:
 def store_in(folder: Path) -> int | None:
     """Return the embedded store whose data are in *folder*, if it runs, also where nobody started it that still runs."""
     socket = str(folder / "store" / "valkey.sock")
-    return next((pid for pid, (_, line) in _running().items() if socket in line), None)
+    return next((pid for pid, (*_, line) in _processes().items() if socket in line), None)
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and that nobody waited for doesn't."""
-    return pid in _running()
+    """Whether a process runs; one that has ended and that nobody has heard of doesn't."""
+    _, state, _ = _processes().get(pid, (0, "Z", ""))
+    return not state.startswith("Z")
 
 
-def _running() -> dict[int, tuple[int, str]]:
-    """Return the parent and the command line of every process; what this needs of `ps` Linux and macOS have."""
+def _processes() -> dict[int, tuple[int, str, str]]:
+    """Return parent, state and command line of every process; what this needs of `ps` Linux and macOS have."""
     listed = subprocess.run(
         ["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True
     )
     rows = [line.split(maxsplit=3) for line in listed.stdout.splitlines()]
-    return {int(row[0]): (int(row[1]), row[3]) for row in rows if len(row) == 4 and not row[2].startswith("Z")}
+    return {int(row[0]): (int(row[1]), row[2], row[3]) for row in rows if len(row) == 4}
 
 
 def until(done: Callable[[], bool], what: str, tell: Callable[[], Any] = lambda: "") -> None:

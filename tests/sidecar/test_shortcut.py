@@ -197,7 +197,11 @@ def test_a_damaged_store_is_the_same_problem_on_both_ways(tmp_path: Path) -> Non
 
 def test_a_fault_of_ours_is_said_by_the_long_way(tmp_path: Path) -> None:
     """The connection is not just closed: there is a problem document, and a log entry."""
-    with tampered(tmp_path, lambda store, key: store.hset(key, "run", "1\nno document")) as (connection, body, log):
+
+    def tamper(store: Redis, key: bytes) -> None:
+        store.hset(key, "run", b"no version\n" + bytes(store.hget(key, "run") or b"").partition(b"\n")[2])  # type: ignore[arg-type] # redis-py's
+
+    with tampered(tmp_path, tamper) as (connection, body, log):
         connection.send(connection.request(body))
 
         assert connection.hear()[:2] == (500, False)
