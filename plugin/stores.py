@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,9 +90,12 @@ def value(reader: Reader, name: str) -> Any:
     found = reader.structure(name)
     if not isinstance(found, str):
         return plain(found)
-    for read in (_json, ast.literal_eval) if found.startswith(("[", "{")) else (_json,):
+    for read in (json.loads, ast.literal_eval) if found.startswith(("[", "{")) else (json.loads,):
         try:
-            return plain(read(found))
+            made = read(found)
+            # What has no number JSON can write, such as 12e3456, is the beginning of a hash rather than infinity.
+            json.dumps(made, default=repr, skipkeys=True, allow_nan=False)
+            return plain(made)
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             continue
     return found
@@ -139,11 +142,3 @@ def faults_of(error: ValidationError, parameters: Mapping[str, str]) -> list[Fau
             Fault(field=parameters.get(field, field) + dot + within, problem=f"{each.problem}.", fix=each.fix)
         )
     return faults
-
-
-def _json(text: str) -> Any:
-    return json.loads(text, parse_constant=_no_number)
-
-
-def _no_number(word: str) -> Iterable[Any]:
-    raise ValueError(word)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from ensemble.contract.outcomes import RunStatus
 from ensemble.rules.records import Run
 
-__all__ = ["FORMER_KEPT", "Standing", "begin", "carry_on", "hand_over", "left_ms", "open_again", "renew"]
+__all__ = ["FORMER_KEPT", "Standing", "begin", "carry_on", "epoch_of", "hand_over", "left_ms", "open_again", "renew"]
 
 FORMER_KEPT = 16
 """How many earlier owners a run remembers."""
@@ -60,6 +60,13 @@ def carry_on(run: Run, owner: str, epoch: int, *, closing: bool) -> Standing:
     if run.owner != owner or run.epoch != epoch:
         return Standing.SUPERSEDED
     return Standing.OWNER if closing or run.status is RunStatus.RUNNING else Standing.LATE
+
+
+def epoch_of(run: Run, owner: str) -> int:
+    """Return the epoch in which *owner* has or had the run; 0 where it never had, or too long ago."""
+    if owner == run.owner:
+        return run.epoch
+    return run.epoch - len(run.former) + run.former.index(owner) if owner in run.former else 0
 
 
 def left_ms(run: Run, now_ms: int) -> int:

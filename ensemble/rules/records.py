@@ -221,7 +221,9 @@ class Attempt(_Record):
 
     ask: AdmissionAsk
     number: int = Field(description="In order of admission within the run, from 1.")
-    epoch: int
+    epoch: int = Field(
+        description="Of the engine that made it; 0 of one that never had the run here and told of it late."
+    )
     generation: int = Field(
         description="The breaker's at admission, -1 where none was asked; under another one this attempt's news is old."
     )

@@ -35,6 +35,8 @@ KEEP_ALIVE_S = 75
 """Longer than any client of ours keeps an idle connection, so that it is never closed under a request."""
 GRACE_S = 1
 """What requests under way are given when the server is told to stop; none takes longer than its Redis timeouts."""
+PLACES = 4
+"""Processes that can count, for each that serves."""
 LONGEST_REQUEST_LINE = 8190
 """Bytes; a percent-encoded key of shared state takes up to 4,000."""
 
@@ -68,8 +70,8 @@ class Server(BaseApplication):
         self._embedded = embedded
         self._on_ready = on_ready
         self._in_worker = in_worker
-        # As many again as there are: whoever tells gunicorn by a signal to have more of them gets them.
-        self._board = new_board(2 * settings.workers)
+        # At a SIGHUP there are twice as many for a while, at several more; and gunicorn can be told to have more of them.
+        self._board = new_board(PLACES * settings.workers)
         self._meters: Meters | None = None
         self._tracer: Tracer | None = None
         super().__init__()  # type: ignore[no-untyped-call] # gunicorn is not annotated
@@ -149,8 +151,8 @@ class Server(BaseApplication):
         """Make a fork of the launcher a worker."""
         self._in_worker()
         if worker.place is None:
-            log.warning("There are more workers than can count together; what this one counts only it can tell.")
-        self._meters = Meters(new_board(1)) if worker.place is None else Meters(self._board, worker.place)
+            log.warning("There are more workers than can count together; what this one does is in no metric.")
+        self._meters = Meters(self._board, worker.place)
         self._meters.begin(dict.fromkeys(self._tokens.values()))
 
     def renew_tokens(self) -> bool:

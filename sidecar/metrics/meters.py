@@ -63,10 +63,10 @@ class _Few:
 class Meters:
     """Counts on one process's sheet."""
 
-    def __init__(self, board: Board, place: int = 0) -> None:
-        """Count at a *place* of *board* that nobody has."""
+    def __init__(self, board: Board, place: int | None = 0) -> None:
+        """Count at a *place* of *board* that nobody has; None: where nobody reads it, and tell what the others count."""
         self.board = board
-        self._sheet: Sheet = board.take(place)
+        self._sheet: Sheet = new_board(1).take(0) if place is None else board.take(place)
         # Whoever counted here before has told some apart already, and what it counted of them stays.
         known = [dict(zip(_LABELS.get(name, ()), labels, strict=False)) for (name, *labels), _ in self._sheet.known()]
         self._agent = _Few(MOST_AGENTS, ((each["tenant"], each["agent"]) for each in known if "agent" in each))

@@ -94,7 +94,7 @@ def decide(ask: Exchange, snapshot: Snapshot, defaults: Defaults) -> tuple[Excha
     running = work.run.status is RunStatus.RUNNING
     resumed = owner and ask.open is not None and not ask.open.afterwards and work.run.epoch > 1
     kept, uncertain = (work.kept(), work.uncertain()) if resumed else ((), ())
-    record_late(work, ask.late, runs_it=owner and running)
+    record_late(work, ask, runs_it=owner and running)
     note_reached(work, ask.reached)
     if owner and running:
         take_up_again(work, ask.holding)

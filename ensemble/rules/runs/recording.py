@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ensemble.contract.exchange import AdmissionAsk, Reached, Remote
+from ensemble.contract.exchange import Exchange, Reached, Remote
+from ensemble.rules import lease
 from ensemble.rules.addresses import attempt_at
 from ensemble.rules.happenings import AttemptAdmitted
 from ensemble.rules.records import Attempt
@@ -17,15 +18,19 @@ NO_GENERATION = -1
 """Of attempts no breaker was asked about: no breaker is ever in it, so none hears how they ended."""
 
 
-def record_late(work: Working, asks: Iterable[AdmissionAsk], *, runs_it: bool) -> None:
+def record_late(work: Working, said: Exchange, *, runs_it: bool) -> None:
     """Put attempts on record that went out while the ledger did not answer, whatever the limits say.
 
     A ticket that is known already stays as it is: its admission was written, and only the answer was lost. *runs_it*: the
     sender still runs the run; of others, no attempt takes a result away that somebody else may have got since.
+
+    What others tell stands under the epoch they had, so that it hides nothing the run's own engine leaves under way. What
+    they don't know the end of themselves stands under the present one: whoever takes the run over next has to hear of it.
     """
-    asks = tuple(asks)
-    work.draft.snapshot.require(attempt_at(work.run_id, ask.ticket) for ask in asks)
-    for ask in asks:
+    work.draft.snapshot.require(attempt_at(work.run_id, ask.ticket) for ask in said.late)
+    settled = {news.ticket for news in said.settle}
+    theirs = lease.epoch_of(work.run, said.owner)
+    for ask in said.late:
         if work.attempt(ask.ticket) is not None:
             continue
         if ask.again and runs_it:
@@ -36,7 +41,7 @@ def record_late(work: Working, asks: Iterable[AdmissionAsk], *, runs_it: bool) -
         attempt = Attempt(
             ask=ask,
             number=work.run.admitted,
-            epoch=work.run.epoch,
+            epoch=theirs if ask.ticket in settled else work.run.epoch,
             generation=NO_GENERATION,
             reserved=reserved,
             shares=shares,

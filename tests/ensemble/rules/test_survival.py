@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import pytest
+
 from ensemble.contract.exchange import LEASE_MS, Decision, OnLost, Reached, Remote, Role, Why
 from ensemble.contract.outcomes import Outcome, RunStatus
 from ensemble.contract.results import Usage
@@ -168,6 +170,44 @@ def test_an_engine_that_was_taken_over_books_what_it_had_out() -> None:
     late = settlement(ask, Outcome.CANCELLED, usage=Usage(tokens=5), ends=False)
     assert store.exchange(later(1, 2, settle=(late,))).run.role is Role.SUPERSEDED
     assert view(store).budget.tokens_committed == 5
+
+
+@pytest.mark.parametrize("ran_it", [True, False], ids=["taken over", "never known here"])
+@pytest.mark.parametrize("knows", [True, False], ids=["settled", "under way"])
+def test_news_of_another_engine_hides_nothing_that_the_last_one_left_under_way(ran_it: bool, knows: bool) -> None:  # noqa: FBT001
+    """Else the next heir would call an agent twice and not say so; what the other one does not know itself it hears too."""
+    store = StrictStore()
+    if ran_it:
+        store.exchange(first(1, 11))
+        store.now_ms += LEASE_MS
+    left, late, also = admission(1), admission(2), admission(3, "two")
+    epoch = store.exchange(first(2, 12, admit=(left,))).run.epoch
+    news = tuple(settlement(each, Outcome.UNAVAILABLE) for each in (late, also)) if knows else ()
+    store.exchange(first(1, 11, late=(late, also), settle=news, close=closing()))
+
+    store.now_ms += LEASE_MS
+    heir = store.exchange(first(3, 13))
+
+    assert heir.run.epoch == epoch + 1
+    assert {each.step for each in heir.uncertain} == ({"one"} if knows else {"one", "two"})
+
+
+def test_a_result_told_late_counts_as_old_as_it_is() -> None:
+    """It was made of what the earlier engine had, however late it is told."""
+    store = StrictStore()
+    store.exchange(first(1, 11))
+    store.now_ms += LEASE_MS
+    one = admission(1, "one")
+    store.exchange(first(2, 12, admit=(one,)))
+    store.exchange(later(1, 12, epoch=2, settle=(settlement(one),)))
+    two = admission(2, "two")
+    store.exchange(first(1, 11, late=(two,), settle=(settlement(two),), close=closing()))
+
+    store.now_ms += LEASE_MS
+    heir = store.exchange(first(3, 13))
+
+    assert [each.step for each in heir.kept] == ["one", "two"]
+    assert heir.kept_epochs == (2, 1)
 
 
 def test_a_cancelled_run_admits_nothing_and_its_engine_hears_of_it() -> None:

@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,39 @@ def test_a_store_that_is_away_is_told_within_its_timeouts_and_again_once_it_is_b
     while scrape(sidecar).sum("ensemble_store_up") == 0:
         assert time.monotonic() < deadline
     assert scrape(sidecar).each("ensemble_runs_open") != {}
+
+
+def test_many_replacements_at_a_time_set_no_counter_back(tmp_path: Path) -> None:
+    """Processes that still have requests under way live on beside those that took over; one too many counts nowhere."""
+    env = {"ENSEMBLE_METRICS_TOKEN": SECRET, "ENSEMBLE_WORKERS": "1"}
+    with SidecarProcess(tmp_path / "data", env=env) as sidecar, ThreadPoolExecutor() as pool:
+        for generation in range(1, 5):
+            pool.submit(_wait_for_mail, sidecar)
+            deadline = time.monotonic() + PATIENCE_S
+            while (seen := scrape(sidecar)).sum("ensemble_requests_in_hand") < generation + 1:
+                assert time.monotonic() < deadline
+            assert seen.sum("ensemble_worker_starts_total") == generation
+            before = workers_of(sidecar.pid)
+            os.kill(sidecar.pid, signal.SIGHUP)
+            while not workers_of(sidecar.pid) - before:
+                assert time.monotonic() < deadline
+            time.sleep(0.5)  # by then the old one accepts nothing any more
+
+        assert len(workers_of(sidecar.pid)) == 5
+        seen = scrape(sidecar)
+        for pid in workers_of(sidecar.pid):
+            os.kill(pid, signal.SIGKILL)
+    assert seen.sum("ensemble_worker_starts_total") == 4
+    assert seen.sum("ensemble_requests_total", endpoint="metrics") >= 4
+
+
+def _wait_for_mail(sidecar: SidecarProcess) -> None:
+    """Ask for mail that does not come, for as long as can be."""
+    headers = {"Authorization": f"Bearer {sidecar.token}", "Content-Type": "application/json"}
+    box = f"{sidecar.url}/v1/traces/t/mailboxes/a"
+    with urllib3.PoolManager(headers=headers, retries=False) as pool, suppress(urllib3.exceptions.HTTPError):
+        pool.request("PUT", box, body="{}")
+        pool.request("POST", f"{box}/deliveries", body='{"wait_ms": 20000}')
 
 
 def test_requests_that_wait_for_a_thread_are_told(tmp_path: Path) -> None:
