@@ -13,7 +13,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from ensemble.rules.snapshot import Address, Changes, Snapshot
 from sidecar.store.connection import connect
 from sidecar.store.store import Store
-from tests.ensemble.rules.test_named_machines import Guarded, GuardedByTime, Named, Virtual
+from tests.ensemble.rules.budgets.test_named_machines import Guarded, GuardedByTime, Named, Virtual
 
 
 @pytest.mark.parametrize("machine", [Guarded, GuardedByTime, Named])

@@ -17,7 +17,7 @@ from ensemble.rules.happenings import RunClosed
 from ensemble.rules.records import About
 from ensemble.rules.runs.ending import cancel, ending_wants
 from tests.ensemble.rules.asks import admission, closing, first, hex_id, later, settlement
-from tests.ensemble.rules.family import opened
+from tests.ensemble.rules.lineage.family import opened
 from tests.ensemble.rules.store import StrictStore
 from tests.sidecar.traces.laws import last_spans
 from tests.sidecar.traces.stories import MINE, RUN, SECRET, START_MS, THEIRS, called, named, result, swept

@@ -7,7 +7,7 @@ from hypothesis.stateful import invariant, rule
 
 from ensemble.rules.happenings import EngineLost, RunClosed
 from sidecar.traces.spans import spans_of
-from tests.ensemble.rules.test_ledger_machine import Ledger
+from tests.ensemble.rules.runs.test_ledger_machine import Ledger
 from tests.sidecar.traces.laws import hold, stretch_at
 
 

@@ -12,7 +12,7 @@ from ensemble.rules.lineage.below import below_wants, runs_to_cancel
 from ensemble.rules.runs.ending import cancel, cancel_inside, ending_wants
 from ensemble.rules.snapshot import Changes
 from tests.ensemble.rules.asks import closing, hex_id, opening
-from tests.ensemble.rules.family import LATER_MS, Member, opened
+from tests.ensemble.rules.lineage.family import LATER_MS, Member, opened
 from tests.ensemble.rules.store import StrictStore
 
 APPS = ("app:a", "app:b", "app:c", "app:d")

@@ -22,7 +22,7 @@ from ensemble.rules.records import Attempt, Run
 from ensemble.rules.runs.ending import cancel, ending_wants, sweep
 from ensemble.rules.runs.views import attempts_of
 from tests.ensemble.rules.asks import closing, hex_id, opening, settlement
-from tests.ensemble.rules.family import wish
+from tests.ensemble.rules.lineage.family import wish
 from tests.ensemble.rules.store import StrictStore
 
 LIMITS = st.sampled_from([Limits(), Limits(tokens=9_000), Limits(calls=5), Limits(seconds=12, tokens=20_000)])

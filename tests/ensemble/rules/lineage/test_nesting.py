@@ -15,7 +15,7 @@ from ensemble.rules.problems import Conflict
 from ensemble.rules.runs.ending import ending_wants, sweep
 from ensemble.rules.snapshot import EVERY, Address
 from tests.ensemble.rules.asks import closing, hex_id, later, opening, settlement
-from tests.ensemble.rules.family import Member, left_over, opened, wish
+from tests.ensemble.rules.lineage.family import Member, left_over, opened, wish
 from tests.ensemble.rules.store import StrictStore
 
 A, B, C = "app:a", "app:b", "app:c"

@@ -9,7 +9,7 @@ import pytest
 from ensemble.contract.exchange import Decision, Reached, Remote, Why
 from ensemble.rules.problems import Conflict
 from tests.ensemble.rules.asks import closing, hex_id, later
-from tests.ensemble.rules.family import Member, left_over, opened
+from tests.ensemble.rules.lineage.family import Member, left_over, opened
 from tests.ensemble.rules.store import StrictStore
 
 A, B, C = "app:a", "app:b", "app:c"

@@ -9,7 +9,7 @@ from ensemble.contract.exchange import Decision, Why
 from ensemble.contract.outcomes import Outcome
 from ensemble.rules.breakers import breaker as rules
 from ensemble.rules.records import Breaker
-from tests.ensemble.rules.test_breaker import CLOSED, MINE, NOW, OPEN, POLICY, RUN, closed, held, settle
+from tests.ensemble.rules.breakers.test_breaker import CLOSED, MINE, NOW, OPEN, POLICY, RUN, closed, held, settle
 
 LATER = NOW + 5_000
 FORCED_OPEN = Breaker(
