@@ -35,6 +35,8 @@ KEEP_ALIVE_S = 75
 """Longer than any client of ours keeps an idle connection, so that it is never closed under a request."""
 GRACE_S = 1
 """What requests under way are given when the server is told to stop; none takes longer than its Redis timeouts."""
+TELL_S = 0.7
+"""What is given to traces of that, so that there is time to say which of them are lost."""
 PLACES = 4
 """Processes that can count, for each that serves."""
 LONGEST_REQUEST_LINE = 8190
@@ -135,7 +137,7 @@ class Server(BaseApplication):
 
     def _tell_the_rest(self) -> None:
         if self._tracer is not None:
-            self._tracer.close(GRACE_S)
+            self._tracer.close(TELL_S)
 
     def _give_place(self, arbiter: Any, worker: CountedWorker) -> None:
         """Choose where a worker counts that is about to be forked: where nobody does who lives."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -142,6 +143,46 @@ def test_whoever_cancels_a_run_cancels_those_inside_it(store: Store, redis: Any,
     assert view_of(runs, tenant, 3).status is RunStatus.CANCELLED
     assert not store.redis.exists(full_key(tenant, f"run:{hex_id(4)}"))
     assert all(redis.pttl(key) > 0 for key in redis.keys(full_key(tenant, "below:*")))
+
+
+def test_whatever_begins_while_a_run_is_cancelled_is_cancelled(store: Store, tenant: str) -> None:
+    """Eight lines of runs inside runs grow while it happens; each begins as cancelled, or is there to be found."""
+    runs, lines, deep = Runs(store), 8, 4
+    for round_ in range(24):
+        first = 1 + round_ * 100
+        opened(runs, tenant, first, A)
+        begin = threading.Barrier(lines + 1)
+
+        def grow(line: int, first: int = first, begin: threading.Barrier = begin) -> list[int]:
+            above, grown = first, []
+            called(runs, tenant, first, first * 1000 + line, LEAF)
+            begin.wait()
+            ticket = first * 1000 + line
+            for depth in range(deep):
+                number = first + 1 + line * deep + depth
+                opened(
+                    runs,
+                    tenant,
+                    number,
+                    f"app:{line}.{depth}",
+                    parent=Parent(run_id=hex_id(above), ticket=hex_id(ticket)),
+                )
+                grown.append(number)
+                above, ticket = number, number * 1000
+                if called(runs, tenant, above, ticket, LEAF).decision is not Decision.ADMITTED:
+                    break
+            return grown
+
+        with ThreadPoolExecutor(lines) as pool:
+            growing = [pool.submit(grow, line) for line in range(lines)]
+            begin.wait()
+            time.sleep(0.001 * round_)
+            runs.cancel(tenant, RunParams(run_id=hex_id(first)))
+            began = [number for each in growing for number in each.result()]
+
+        for number in (first, *began):
+            still = runs.exchange(tenant, Exchange(run_id=hex_id(number), owner=hex_id(1000 + number), epoch=1))
+            assert still.run.cancelled, (round_, number)
 
 
 def test_one_that_can_not_be_read_keeps_no_other_from_being_cancelled(store: Store, redis: Any, tenant: str) -> None:

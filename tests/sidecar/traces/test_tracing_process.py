@@ -140,6 +140,25 @@ def test_what_waits_is_told_when_the_sidecar_is_stopped(traces: Collector, start
     assert [each.error for each in traces.spans] == ["engine_lost", "", "uncertain"]
 
 
+def test_what_can_not_be_told_any_more_when_it_is_stopped_is_in_the_log(
+    traces: Collector, start: Start, tmp_path: Path
+) -> None:
+    """A collector that takes its time holds up no stop, and nothing is lost without a word."""
+    traces.conduct = lambda _: Conduct(delay_s=4.0)
+    sidecar = start(traces.url, ENSEMBLE_WORKERS="1")
+    for _ in range(3):
+        Engine(over_http(sidecar)).run("one")
+    while not traces.posted:
+        time.sleep(0.01)
+
+    began = time.monotonic()
+    sidecar.stop()
+
+    assert time.monotonic() - began < 4
+    (line,) = logged(tmp_path)
+    assert line["message"].endswith("Runs, since the sidecar was stopped (2).")
+
+
 WITHOUT = """
 import sys
 class Missing:
