@@ -24,6 +24,11 @@ def main() -> int:
     """Start it as the environment says; return the exit status."""
     width = max(len(variable) for variable, _, _ in settings.table())
     lines = [f"  {name:{width}}  {meaning} [{default or 'unset'}]" for name, default, meaning in settings.table()]
+    lines += [
+        "",
+        "Secrets may stand in files instead, which these variables name:",
+        *(f"  {name}" for name in settings.files()),
+    ]
     parser = argparse.ArgumentParser(
         prog="python -m sidecar",
         description="Serve Ensemble's sidecar. Everything is set by variables of the environment:",

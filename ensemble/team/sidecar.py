@@ -17,6 +17,7 @@ from ensemble.client.sidecar import SidecarLedger
 from ensemble.engine.carrying import ESTIMATED
 from ensemble.engine.ledger.book import Book
 from ensemble.engine.ports import Context
+from ensemble.http1.trust import CertificatesError, certificates_in
 
 __all__ = ["Sidecar", "Store"]
 
@@ -44,6 +45,25 @@ class Sidecar:
         if not self.token or not all("!" <= char <= "~" for char in self.token):
             raise ValueError("The sidecar's token is empty or no token. Pass the one it shows when it starts.")
 
+    def client(self, certificates: str = "") -> SidecarLedger:
+        """Return a client with one method for each endpoint of the API; threads may share it. It connects when it is used.
+
+        Args:
+            certificates: PEM, trusted besides the system's: of an authority of your own.
+
+        Raises:
+            ValueError: the certificates are none.
+
+        """
+        try:
+            return self.trusting(certificates_in(certificates))
+        except CertificatesError as error:
+            raise ValueError(f"certificates {error}. Pass the PEM text of your authority's certificates.") from None
+
+    def trusting(self, certificates: bytes) -> SidecarLedger:
+        """Return a client that trusts *certificates*, as they were read, besides the system's."""
+        return SidecarLedger(self.url, self.token, Links(certificates=certificates), IN_PYTHON)
+
 
 class Store:
     """Who holds a team's runs, breakers and memories: this process, or a sidecar with this process behind it."""
@@ -58,7 +78,7 @@ class Store:
         self.memory: Memory = LocalMemory()
         self.context: Context = ESTIMATED
         if sidecar is not None:
-            self._client = SidecarLedger(sidecar.url, sidecar.token, Links(certificates=certificates), IN_PYTHON)
+            self._client = sidecar.trusting(certificates)
             self.memory = SidecarMemory(self._client, self._absence)
             self.context = SidecarContext(self._client, self._absence)
 

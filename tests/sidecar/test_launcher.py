@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from sidecar.settings import table
+from sidecar.settings import files, table
 from sidecar.store.connection import connect
 from tests.pages import fenced, page
 from tests.processes import alive, until
@@ -314,3 +314,4 @@ def test_help_names_every_setting() -> None:
     )
 
     assert all(name in said.stdout and meaning in said.stdout for name, _, meaning in table())
+    assert all(f"  {name}\n" in said.stdout for name in files())

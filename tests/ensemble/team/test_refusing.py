@@ -125,6 +125,12 @@ def test_neither_key_nor_token_is_shown() -> None:
     assert "secret" not in repr(dify("http://d/v1", "app-secret")) + repr(Sidecar("http://s:1", "secret"))
 
 
+def test_a_client_that_trusts_what_is_no_certificate_is_refused() -> None:
+    """In words that name what is wrong and what to pass."""
+    with pytest.raises(ValueError, match=r"certificates holds no certificate\. Pass the PEM text"):
+        Sidecar("http://s:1", "secret").client(certificates="none")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
