@@ -71,9 +71,10 @@ local unrank, unrank_last = part(2)
 if not (all_stand(put, put_last, 4) and all_stand(delete, delete_last, 3)) then
   return 0
 end
--- A key of another type is refused when it is touched, which must not be after something else is written.
+-- A key of another type, or a counter that is no number, is refused when it is touched, which must not be after something
+-- else is written; a counter that is 0 is none.
 for i = add, add_last, 3 do
-  redis.call('HLEN', key(i))
+  redis.call('HINCRBY', key(i), ARGV[i + 1], 0)
 end
 for i = rank, rank_last, 3 do
   redis.call('ZCARD', key(i))

@@ -32,6 +32,8 @@ _STRIPPED: dict[type[Exception], str] = {OutOfMemoryError: "OOM", ReadOnlyError:
 _WRAPPED = re.compile(r"@user_script: ?\d+: -?")
 """What Redis 6.2 writes before an error that a script met."""
 _KINDS = {"string": "a string", "hash": "a hash", "zset": "a sorted set", "list": "a list", "set": "a set"}
+_NO_NUMBER = "hash value is not an integer"
+"""What it says of a counter that holds something else."""
 _LONGEST_FIELD = 200
 MOST_NAMED = 3
 """Places named where several were read at one moment."""
@@ -59,6 +61,8 @@ def store_errors(redis: Client | None = None, keys: Sequence[str] = ()) -> Itera
         begins = _beginning(error)
         if begins == "WRONGTYPE":
             raise _damaged(redis, keys) from error
+        if _NO_NUMBER in str(error):
+            raise _not_understood((relative_key(key) for key in keys), error) from error
         if begins in _REFUSED:
             raise StoreUnavailable(_REFUSED[begins]) from error
         if begins not in _AWAY:
@@ -80,15 +84,7 @@ def record_errors(keys: Iterable[str]) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        places = tuple(dict.fromkeys(keys))
-        named = " or ".join(repr(place[:_LONGEST_FIELD]) for place in places[:MOST_NAMED])
-        log.exception("What stands in the store at %s can't be understood. %s", named, _NOT_UNDERSTOOD)
-        problem = "holds what this sidecar can't understand"
-        faults = tuple(
-            Fault(field=place[:_LONGEST_FIELD], problem=problem, fix=_NOT_UNDERSTOOD) for place in places[:1]
-        )
-        detail = f"A record at {named} {problem}. {_NOT_UNDERSTOOD}"
-        raise StoreDamaged(detail, *(faults if len(places) == 1 else ())) from error
+        raise _not_understood(keys, error) from error
 
 
 def understood[T](read: Callable[[], T], what: str) -> T | None:
@@ -132,6 +128,16 @@ def _damaged(redis: Client | None, keys: Sequence[str]) -> StoreDamaged:
     named = ", ".join(f"{fault.field!r} {fault.problem}" for fault in faults)
     said = f"The key {named}." if named else "A key in the store holds another type than the sidecar keeps there."
     return StoreDamaged(f"{said} {fix}", *faults)
+
+
+def _not_understood(keys: Iterable[str], error: Exception) -> StoreDamaged:
+    """Say where stands, at one of *keys*, what *error* was raised over."""
+    places = tuple(dict.fromkeys(key[:_LONGEST_FIELD] for key in keys))
+    named = " or ".join(map(repr, places[:MOST_NAMED])) + (", or elsewhere" if len(places) > MOST_NAMED else "")
+    log.error("What stands in the store at %s can't be understood. %s", named, _NOT_UNDERSTOOD, exc_info=error)
+    problem = "holds what this sidecar can't understand"
+    faults = (Fault(field=places[0], problem=problem, fix=_NOT_UNDERSTOOD),) if len(places) == 1 else ()
+    return StoreDamaged(f"A record at {named} {problem}. {_NOT_UNDERSTOOD}", *faults)
 
 
 def _words(kind: str) -> str:

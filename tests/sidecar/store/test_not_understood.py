@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from ensemble.rules.snapshot import Address, Changes
+from sidecar.errors import StoreDamaged
 from sidecar.metrics.catalogue import M
 from sidecar.metrics.standing import Standing
 from sidecar.store.keys import full_key
@@ -139,3 +141,15 @@ def test_metrics_tell_of_the_others(redis: Any, store: Store, tenant: str, every
     assert (M.BREAKER_STATE, tenant, OTHER, "open") in told
     assert (M.BUDGET_LIMIT, tenant, "b", "tokens") in told
     assert not [series for series in told if IDENTITY in series or "a" in series]
+
+
+def test_nothing_is_written_where_a_counter_is_no_number(store: Store, redis: Any, tenant: str) -> None:
+    """Also where nobody had read it before; and it is told."""
+    redis.hset(full_key(tenant, "thing:2"), "x", "many")
+    made = Changes(puts={Address("thing:1", "document"): "{}"}, increments={Address("thing:2", "x"): 1})
+
+    with pytest.raises(StoreDamaged, match="'thing:1' or 'thing:2' holds what"):
+        store.decide(tenant, lambda _: (None, made))
+
+    assert not redis.exists(full_key(tenant, "thing:1"))
+    assert redis.hget(full_key(tenant, "thing:2"), "x") == "many"
