@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -79,6 +79,65 @@ def test_every_plan_in_the_pages_can_run(name: str, plan: str) -> None:
 
     assert read.steps, name
     assert read.warnings == ()
+
+
+# --- places in the source
+
+
+TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+PLACES = {*TRACKED, *(str(parent) for name in TRACKED for parent in PurePosixPath(name).parents)}
+NOT_OURS = re.compile(r"(build|docker|core|controllers)/|app/error\.py")
+"""Paths of what a build makes, and of Dify's own source."""
+
+
+def places(text: str) -> set[str]:
+    """Return the files and folders *text* names in backticks: what ends like a module or with a stroke."""
+    named = re.findall(r"`{1,2}(?:[\w.-]+/)*(?:[\w-]+\.(?:py|lua|md|yaml|yml|toml)|[\w-]+/)`{1,2}", text)
+    return {each.strip("`").rstrip("/") for each in named if not NOT_OURS.match(each.strip("`"))}
+
+
+def nowhere(text: str) -> list[str]:
+    """Return which of the places *text* names there are not, whatever folder it takes for granted."""
+    return sorted(each for each in places(text) if not any(f"/{known}".endswith(f"/{each}") for known in PLACES))
+
+
+@pytest.mark.parametrize("path", PAGES + INSIDE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_place_a_page_names_is_there(path: Path) -> None:
+    """Modules and folders move; what tells of them has to follow."""
+    assert nowhere(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("top", ["benchmarks", "ensemble", "examples", "plugin", "scripts", "sidecar", "tests"])
+def test_every_place_a_module_names_is_there(top: str) -> None:
+    """In docstrings and comments alike."""
+    sources = [ROOT / name for name in TRACKED if name.startswith(f"{top}/") and name.endswith((".py", ".lua"))]
+    assert sources
+    lost = {str(each.relative_to(ROOT)): nowhere(each.read_text(encoding="utf-8")) for each in sources}
+    assert {name: missing for name, missing in lost.items() if missing} == {}
+
+
+def test_a_place_that_is_gone_is_noticed() -> None:
+    """A module under its old name, and a folder that never was; not what a build makes."""
+    named = ["engine/run.py", "engine/no_such.py", "console/", "nowhere/", "build/"]
+    assert nowhere(" and ".join(f"`{each}`" for each in named)) == ["engine/no_such.py", "nowhere"]
+
+
+def test_the_picture_of_the_architecture_shows_every_room_of_the_library() -> None:
+    """With its folder's name, and no other."""
+    picture = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## ")[0]
+    shown = re.findall(r"^ +│ +(\w+)/ ", picture, re.MULTILINE)
+    there = {PurePosixPath(name).parts[1] for name in TRACKED if re.match(r"ensemble/\w+/", name)}
+    assert sorted(shown) == sorted(there)
+
+
+@pytest.mark.parametrize("room", ["", "launch", "edge"])
+def test_the_sidecars_readme_names_every_module_and_room(room: str) -> None:
+    """Each in the table of the folder it lies in."""
+    text, folder = (ROOT / "sidecar" / "README.md").read_text(encoding="utf-8"), ROOT / "sidecar" / room
+    named = {each.rstrip("/") for row in rows(text, f"In `{room}/`" if room else "Where") for each in code(row[0])}
+    modules = {each.name for each in folder.glob("*.py")} - {"__init__.py"}
+    rooms = {each.parent.name for each in folder.glob("*/__init__.py")}
+    assert named == modules | rooms
 
 
 # --- orchestrator.md, and a page of its own for every further tool
