@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -332,6 +333,18 @@ def test_the_examples_of_the_api_work_and_leave_no_endpoint_out() -> None:
         )
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"failures":1' in done.stdout
+
+
+def test_the_python_of_the_pages_runs_as_it_stands() -> None:
+    """The clients of shared state and messages, each a program of its own, against one sidecar."""
+    programs = [each for name in ("state.md", "messages.md") for each in fenced(page(name), "python")]
+    assert len(programs) == 2
+    with tempfile.TemporaryDirectory(prefix="ens-") as folder, SidecarProcess(Path(folder)) as sidecar:
+        env = {"PATH": os.environ["PATH"], "URL": sidecar.url, "TOKEN": sidecar.token}
+        for program in programs:
+            run = [sys.executable, "-c", program]
+            done = subprocess.run(run, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
 
 
 def _of(endpoint: endpoints.Endpoint[Any, Any]) -> Callable[[tuple[str, str]], bool]:
