@@ -220,6 +220,20 @@ def test_every_outcome_is_in_the_table_with_what_the_rules_make_of_it() -> None:
     assert told == {outcome.value: (tried_again(outcome), heard(outcome)) for outcome in Outcome}
 
 
+# --- troubleshooting.md
+
+
+def test_every_message_one_may_look_up_is_one_that_is_said() -> None:
+    """What stands in backticks under *you see* is in the source; what Dify says is marked as Dify's."""
+    tables = page("troubleshooting.md").split("\n## ")[1:]
+    seen = [row[0] for table in tables for row in rows(table, "you see") if "Dify" not in row[0].split("`")[-1]]
+    sources = (module for package in ("ensemble", "plugin", "sidecar") for module in (ROOT / package).rglob("*.py"))
+    said = "\n".join(each.read_text(encoding="utf-8") for each in sources)
+    known = {*ProblemCode, *(each.path for each in endpoints.ALL), "warnings"}
+    assert len(seen) > len(tables)
+    assert [words for cell in seen for words in code(cell) if words not in known and words not in said] == []
+
+
 # --- api.md
 
 

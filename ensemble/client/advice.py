@@ -26,7 +26,8 @@ class Advice:
 IN_DIFY = Advice(
     url="Sidecar URL",
     token="Sidecar token",  # noqa: S106 - its name
-    paste="Paste the token it shows when it starts into the plugin's credentials.",
+    paste="Paste one of the sidecar's tokens (the file token in its data directory, or ENSEMBLE_TOKENS) into the plugin's "
+    "credentials.",
     reach="Check that it runs and that the Dify plugin daemon reaches this address; to work without it, clear Sidecar URL "
     "and Sidecar token.",
     us="plugin",
@@ -34,7 +35,7 @@ IN_DIFY = Advice(
 IN_PYTHON = Advice(
     url="the url of Sidecar(...)",
     token="token of Sidecar(...)",  # noqa: S106 - its name
-    paste="Pass the token it shows when it starts.",
+    paste="Pass one of the sidecar's tokens: the file token in its data directory, or ENSEMBLE_TOKENS.",
     reach="Check that it runs and that this program reaches this address; to work without it, leave sidecar out.",
     us="library",
 )

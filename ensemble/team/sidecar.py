@@ -24,7 +24,7 @@ __all__ = ["Sidecar", "Store"]
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """Where a sidecar listens, and the token it shows when it starts."""
+    """Where a sidecar listens, and one of its tokens."""
 
     url: str
     token: str = field(repr=False)
@@ -43,7 +43,8 @@ class Sidecar:
         except BadAddress as error:
             raise ValueError(f"The sidecar's url {error}. Write it as http://host:8787.") from None
         if not self.token or not all("!" <= char <= "~" for char in self.token):
-            raise ValueError("The sidecar's token is empty or no token. Pass the one it shows when it starts.")
+            fix = "Pass one of ENSEMBLE_TOKENS, or what stands in the file token of its data directory."
+            raise ValueError(f"The sidecar's token is empty or no token. {fix}")
 
     def client(self, certificates: str = "") -> SidecarLedger:
         """Return a client with one method for each endpoint of the API; threads may share it. It connects when it is used.
