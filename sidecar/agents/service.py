@@ -18,7 +18,7 @@ from ensemble.rules.agents.declaring import agent_view, agent_wants, declare, fo
 from ensemble.rules.agents.statistics import hashes_at
 from ensemble.rules.snapshot import Snapshot
 from sidecar import errors
-from sidecar.store.faults import store_errors
+from sidecar.store.faults import left_out, store_errors
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store
 
@@ -33,12 +33,18 @@ class Agents:
 
     def get(self, tenant: str, params: AgentParams) -> AgentView:
         """Return one agent. Raises NotFound."""
-        (found,) = self._views(tenant, [params.identity])
-        if found is None:
-            detail = f"No agent {params.identity!r} is on record: it was never called here, or 30 days ago."
+        identity = params.identity
+        found = self._views(tenant, [identity])
+        if identity not in found:
+            raise errors.StoreDamaged(
+                f"What is on record of agent {identity!r} can't be understood; the log tells why."
+            )
+        view = found[identity]
+        if view is None:
+            detail = f"No agent {identity!r} is on record: it was never called here, or 30 days ago."
             fix = "Take an identity from the list of agents, or declare it."
             raise errors.NotFound(detail, Fault(field="identity", problem="not on record", fix=fix))
-        return found
+        return view
 
     def page(self, tenant: str, params: AgentsParams) -> AgentList:
         """Return a page of agents, those called last first; identities nobody remembers leave the index."""
@@ -50,11 +56,11 @@ class Agents:
             same = [] if last is None else self._store.redis.zrevrangebyscore(key, last, last)
         identities = list(dict.fromkeys([*(identity for identity, _ in scored), *same]))
         views = self._views(tenant, identities)
-        gone = [identity for identity, view in zip(identities, views, strict=True) if view is None]
+        gone = [identity for identity, view in views.items() if view is None]
         if gone:
             with store_errors(self._store.redis, [key]):
                 self._store.redis.zrem(key, *gone)
-        return AgentList(agents=tuple(view for view in views if view is not None), next_before_ms=last)
+        return AgentList(agents=tuple(view for view in views.values() if view is not None), next_before_ms=last)
 
     def declare(self, tenant: str, params: AgentParams, ask: AgentDeclaration) -> AgentView:
         """Take an operator's word on an agent, in place of the one before. Raises Contended."""
@@ -66,13 +72,19 @@ class Agents:
         identity = params.identity
         return self._store.decide(tenant, partial(forget, identity), agent_wants(identity))
 
-    def _views(self, tenant: str, identities: list[str]) -> list[AgentView | None]:
-        """Return what is known of each, None of those nothing is known of, all at one moment."""
+    def _views(self, tenant: str, identities: list[str]) -> dict[str, AgentView | None]:
+        """Return what is known of each, None of those nothing is known of, all at one moment.
 
-        def look(snapshot: Snapshot) -> list[AgentView | None]:
+        One whose record can't be understood is not among them.
+        """
+
+        def look(snapshot: Snapshot) -> dict[str, AgentView | None]:
             known = [identity for identity in identities if is_known(identity, snapshot)]
             snapshot.require(place for identity in known for place in hashes_at(identity, snapshot.now_ms))
-            views = {identity: agent_view(identity, snapshot) for identity in known}
-            return [views.get(identity) for identity in identities]
+            views: dict[str, AgentView | None] = {}
+            for identity in identities:
+                with left_out(tenant, f"What is on record of agent {identity}"):
+                    views[identity] = agent_view(identity, snapshot) if identity in known else None
+            return views
 
         return self._store.look(tenant, look, [at for identity in identities for at in agent_wants(identity)])

@@ -15,7 +15,7 @@ from ensemble.rules.problems import Conflict, UnknownCall
 from ensemble.rules.records import Defaults
 from ensemble.rules.snapshot import Snapshot
 from sidecar import errors
-from sidecar.store.faults import store_errors
+from sidecar.store.faults import left_out, store_errors
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store
 
@@ -56,13 +56,13 @@ class Breakers:
         wanted = [breaker_at(identity) for identity in identities]
 
         def look(snapshot: Snapshot) -> tuple[BreakerView, ...]:
-            texts = [snapshot.text(address) for address in wanted]
-            # A breaker's time to be kept may pass while its identity stays in the index.
-            return tuple(
-                breaker_view(identity, text, snapshot.now_ms)
-                for identity, text in zip(identities, texts, strict=True)
-                if text
-            )
+            found = []
+            for identity, address in zip(identities, wanted, strict=True):
+                # A breaker's time to be kept may pass while its identity stays in the index.
+                if text := snapshot.text(address):
+                    with left_out(tenant, f"The breaker of {identity}"):
+                        found.append(breaker_view(identity, text, snapshot.now_ms))
+            return tuple(found)
 
         return BreakerList(breakers=self._store.look(tenant, look, wanted))
 

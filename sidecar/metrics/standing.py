@@ -18,7 +18,7 @@ from ensemble.rules.snapshot import EVERY, Address, Snapshot
 from sidecar.errors import StoreDamaged, StoreUnavailable
 from sidecar.metrics.board import Series
 from sidecar.metrics.catalogue import M
-from sidecar.store.faults import store_errors
+from sidecar.store.faults import left_out, store_errors
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store
 
@@ -88,7 +88,11 @@ class Standing:
         places = {identity: agent_at(identity) for identity in self._last(tenant, AGENTS, MOST_AGENTS)}
 
         def look(snapshot: Snapshot) -> list[tuple[str, str | None]]:
-            return [(identity, agent_name(identity, snapshot)) for identity in places]
+            found = []
+            for identity in places:
+                with left_out(tenant, f"What is on record of agent {identity}"):
+                    found.append((identity, agent_name(identity, snapshot)))
+            return found
 
         wanted = [at for both in places.values() for at in both]
         for identity, name in self._store.look(tenant, look, wanted) if places else ():
@@ -100,8 +104,12 @@ class Standing:
         places = {identity: breaker_at(identity) for identity in (*held, *changed)}
 
         def look(snapshot: Snapshot) -> list[tuple[str, Breaker]]:
-            texts = ((identity, snapshot.text(at)) for identity, at in places.items())
-            return [(identity, Breaker.model_validate_json(text)) for identity, text in texts if text]
+            found = []
+            for identity, at in places.items():
+                if text := snapshot.text(at):
+                    with left_out(tenant, f"The breaker of {identity}"):
+                        found.append((identity, Breaker.model_validate_json(text)))
+            return found
 
         for identity, breaker in self._store.look(tenant, look, places.values()) if places else ():
             if breaker.state is not BreakerState.CLOSED:

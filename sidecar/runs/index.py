@@ -7,7 +7,7 @@ from ensemble.rules.addresses import ABOUT, RUN, RUNS, run_at, runs_of_trace
 from ensemble.rules.problems import UnknownRun
 from ensemble.rules.runs.views import CALLS, TOKENS, run_line
 from ensemble.rules.snapshot import Snapshot
-from sidecar.store.faults import store_errors
+from sidecar.store.faults import left_out, store_errors
 from sidecar.store.keys import full_key
 from sidecar.store.store import Store
 
@@ -41,8 +41,8 @@ class RunIndex:
             if last_ms is None:
                 return RunList(runs=tuple(lines))
             found = self._lines(tenant, ids)
-            self._forget(key, [run_id for run_id, line in zip(ids, found, strict=True) if line is None])
-            lines += [line for line in found if line and params.status in (None, line.status)]
+            self._forget(key, [run_id for run_id, line in found.items() if line is None])
+            lines += [line for line in found.values() if line and params.status in (None, line.status)]
             looked_at += len(ids)
             if len(lines) >= params.limit or looked_at >= MOST_LOOKED_AT:
                 return RunList(runs=tuple(lines), next_before_ms=last_ms)
@@ -60,11 +60,16 @@ class RunIndex:
         ids = [run_id for run_id, _ in found]
         return list(dict.fromkeys([*ids, *same])), last
 
-    def _lines(self, tenant: str, ids: list[str]) -> list[RunLine | None]:
+    def _lines(self, tenant: str, ids: list[str]) -> dict[str, RunLine | None]:
+        """Return each run's line, None of one that is not kept any more; one that can't be understood is not among them."""
         wanted = [run_at(run_id, field) for run_id in ids for field in _FIELDS]
 
-        def look(snapshot: Snapshot) -> list[RunLine | None]:
-            return [_line(run_id, snapshot) for run_id in ids]
+        def look(snapshot: Snapshot) -> dict[str, RunLine | None]:
+            found: dict[str, RunLine | None] = {}
+            for run_id in ids:
+                with left_out(tenant, f"The record of run {run_id}"):
+                    found[run_id] = _line(run_id, snapshot)
+            return found
 
         return self._store.look(tenant, look, wanted)
 

@@ -16,7 +16,7 @@ from sidecar.errors import StoreDamaged, StoreUnavailable
 from sidecar.store.connection import Client
 from sidecar.store.keys import kind_of, relative_key
 
-__all__ = ["store_errors"]
+__all__ = ["left_out", "store_errors"]
 
 _AWAY = frozenset({"CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY", "LOADING"})
 """How Redis begins an error that passes by itself or by its operator's hand, and is no fault in a script."""
@@ -61,6 +61,18 @@ def store_errors(redis: Client | None = None, keys: Sequence[str] = ()) -> Itera
         if begins not in _AWAY:
             raise
         raise _unavailable(error) from error
+
+
+@contextmanager
+def left_out(tenant: str, what: str) -> Iterator[None]:
+    """Go on without *what* is listed or counted within, where its record can't be understood; the log tells of it.
+
+    A newer sidecar may have written it, or nobody of ours. It must not hide all others.
+    """
+    try:
+        yield
+    except ValueError:
+        log.exception("%s can't be understood; lists do without it.", what, extra={"tenant": tenant})
 
 
 def _beginning(error: ResponseError) -> str:
