@@ -123,7 +123,7 @@ class SidecarProcess:
             self._child = None
 
     def kill(self) -> None:
-        """Kill it and everything it started, at once."""
+        """Kill it and its workers at once; its store ends by itself, or is ended by the next start."""
         if self._child is not None:
             os.killpg(self._child.pid, signal.SIGKILL)
             self._child.wait()
