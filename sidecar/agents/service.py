@@ -43,7 +43,7 @@ class Agents:
             detail = f"No agent {params.identity!r} is on record: it was never called here, or 30 days ago."
             fix = "Take an identity from the list of agents, or declare it."
             raise errors.NotFound(detail, Fault(field="identity", problem="not on record", fix=fix))
-        return view
+        return found
 
     def page(self, tenant: str, params: AgentsParams) -> AgentList:
         """Return a page of agents, those called last first; identities nobody remembers leave the index."""

@@ -200,37 +200,3 @@ def test_a_key_that_was_mended_is_used_again(ask: Ask, redis: Any, tenant: str) 
     redis.rename(key, full_key(tenant, "moved"))
 
     assert ask("GET", "/v1/runs").status_code == 200
-
-
-@pytest.mark.parametrize("text", ["what", "1\nwhat", "1\n[]"])
-@pytest.mark.parametrize(
-    ("listed", "damaged"),
-    [
-        ("runs", "run:{run} run"),
-        ("runs", "run:{run} about"),
-        ("runs", "run:{run} tokens_committed"),
-        ("breakers", "breaker:{identity} breaker"),
-        ("agents", "agent:{identity} seen"),
-    ],
-)
-def test_a_record_that_can_not_be_understood_hides_no_other_from_a_list(  # noqa: PLR0917
-    listed: str, damaged: str, text: str, ask: Ask, redis: Any, tenant: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It is left out and stays where it is, and the log names it."""
-    run_id, others_run = a_finished_run(ask, "t"), a_finished_run(ask, "u")
-    for identity in (IDENTITY, "app:other"):
-        ask("PUT", "/v1/breakers/force", {"state": "open"}, query_string={"identity": identity})
-        ask("PUT", "/v1/agents/one", {"description": "x"}, query_string={"identity": identity})
-    key, field = damaged.format(run=run_id, identity=IDENTITY).split(" ")
-    assert redis.hget(full_key(tenant, key), field)
-    redis.hset(full_key(tenant, key), field, text)
-
-    said = ask("GET", f"/v1/{listed}")
-
-    assert said.status_code == 200, said.text
-    assert [each.get("run_id") or each["identity"] for each in said.json[listed]] == (
-        [others_run] if listed == "runs" else ["app:other"]
-    )
-    assert key.partition(":")[2] in caplog.text
-    assert redis.hget(full_key(tenant, key), field) == text
-    assert ask("GET", f"/v1/{listed}").json == said.json
