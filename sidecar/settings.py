@@ -78,7 +78,8 @@ class Settings:
     """The tenant of each token."""
     metrics_token: str | None = _secret(
         read_token,
-        "Opens `/metrics` to Prometheus, to whoever sends this token; no tenant's. Without it `/metrics` is closed.",
+        "The token that opens `/metrics`, for Prometheus, and nothing else; not the token of a tenant. Without it `/metrics` "
+        "is closed.",
     )
     public_url: str | None = _setting(
         read_public_url,
@@ -96,7 +97,10 @@ class Settings:
         "and nothing is thrown away. Without it there is no limit.",
     )
     lease_ms: int = _setting(
-        read_whole(1000, 600_000), "30000", "How long a run stays its engine's without a word from it, in milliseconds."
+        read_whole(1000, 600_000),
+        "30000",
+        "How long a run belongs to an engine that is silent, in milliseconds; then the next call with its `run_key` takes it "
+        "over.",
     )
     max_body_bytes: int = _setting(read_whole(1024, 2**30), "33554432", "The longest request body, in bytes.")
     log_level: str = _setting(read_log_level, "info", "`debug`, `info`, `warning` or `error`.")

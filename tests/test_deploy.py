@@ -22,6 +22,7 @@ import yaml
 from ensemble.contract import endpoints
 from sidecar.launch.embedded import STOP_TIMEOUT_S
 from sidecar.launch.server import GRACE_S
+from sidecar.parsing import read_memory
 from sidecar.settings import BadSettingError, Settings, files, table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -294,7 +295,7 @@ def test_the_manifests_agree_with_the_image_and_with_each_other(name: str) -> No
     env: list[Mapping[str, Any]] = container["env"]
 
     assert {each["name"] for each in env} <= {*DEFAULTS, *files()}
-    refs = [each["valueFrom"]["secretKeyRef"] for each in env]
+    refs = [each["valueFrom"]["secretKeyRef"] for each in env if "valueFrom" in each]
     assert {ref["name"] for ref in refs} == {objects["Secret"]["metadata"]["name"]}
     assert {ref["key"] for ref in refs if not ref.get("optional")} == {*objects["Secret"]["stringData"]}
     assert container["image"] == f"ensemble-sidecar:{version()}"
@@ -315,6 +316,16 @@ def test_the_manifests_agree_with_the_image_and_with_each_other(name: str) -> No
     security = pod["spec"]["securityContext"]
     assert (security["runAsUser"], security["runAsGroup"], security["fsGroup"]) == (user, group, group)
     assert pod["spec"]["terminationGracePeriodSeconds"] > STOP_TIMEOUT_S + GRACE_S
+
+
+def test_a_full_store_is_told_of_before_the_memory_of_its_container_ends() -> None:
+    """Twice the store, as it may be while it rewrites its file, and the processes of a sidecar with two workers."""
+    (container,) = manifests("kubernetes.yaml")["Deployment"]["spec"]["template"]["spec"]["containers"]
+    (memory,) = (each["value"] for each in container["env"] if each["name"] == "ENSEMBLE_STORE_MEMORY")
+    processes = 250 * 2**20
+
+    assert container["resources"]["limits"]["memory"] == "1Gi"
+    assert 2 * read_memory(memory) + processes <= 2**30
 
 
 @pytest.mark.parametrize("name", KUBERNETES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
 import re
@@ -19,6 +20,7 @@ import yaml
 from ensemble.agents.port import Reply
 from ensemble.agents.tool_messages import MAX_CHARS
 from ensemble.client import errors as client_errors
+from ensemble.client.advice import IN_DIFY
 from ensemble.contract import endpoints
 from ensemble.contract.breakers import BreakerPolicy
 from ensemble.contract.caching import MAX_CACHED_BYTES
@@ -220,20 +222,6 @@ def test_every_outcome_is_in_the_table_with_what_the_rules_make_of_it() -> None:
     assert told == {outcome.value: (tried_again(outcome), heard(outcome)) for outcome in Outcome}
 
 
-# --- troubleshooting.md
-
-
-def test_every_message_one_may_look_up_is_one_that_is_said() -> None:
-    """What stands in backticks under *you see* is in the source; what Dify says is marked as Dify's."""
-    tables = page("troubleshooting.md").split("\n## ")[1:]
-    seen = [row[0] for table in tables for row in rows(table, "you see") if "Dify" not in row[0].split("`")[-1]]
-    sources = (module for package in ("ensemble", "plugin", "sidecar") for module in (ROOT / package).rglob("*.py"))
-    said = "\n".join(each.read_text(encoding="utf-8") for each in sources)
-    known = {*ProblemCode, *(each.path for each in endpoints.ALL), "warnings"}
-    assert len(seen) > len(tables)
-    assert [words for cell in seen for words in code(cell) if words not in known and words not in said] == []
-
-
 # --- api.md
 
 
@@ -278,3 +266,34 @@ def test_the_examples_of_the_api_work_and_leave_no_endpoint_out() -> None:
 def _of(endpoint: endpoints.Endpoint[Any, Any]) -> Callable[[tuple[str, str]], bool]:
     shape = re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(endpoint.path)))
     return lambda request: request[0] == endpoint.method and shape.fullmatch(request[1]) is not None
+
+
+# --- troubleshooting.md
+
+
+def spelled(folder: Path) -> Iterator[str]:
+    """Yield every text in the modules of *folder*, those put together of values and words with ``{`` for each value."""
+    for module in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+            elif isinstance(node, ast.JoinedStr):
+                yield "".join(str(each.value) if isinstance(each, ast.Constant) else "{" for each in node.values)
+
+
+def test_what_is_quoted_as_a_symptom_is_said_somewhere() -> None:
+    """Word for word, by the plugin, the library or the sidecar."""
+    said = "\n".join(text for name in ("plugin", "ensemble", "sidecar") for text in spelled(ROOT / name))
+    said = said.replace("not accept the {", f"not accept the {IN_DIFY.token}")
+    headers = [("it says", "why"), ("what one sees", "why"), ("what one sees", "why"), ("code", "why")]
+    sections = page("troubleshooting.md").split("\n## ")[1:]
+    quoted = [
+        words
+        for section, header in zip(sections, headers, strict=True)
+        for row in rows(section, *header)
+        for words in code(row[0])
+        if " " in words
+    ]
+
+    assert len(quoted) > 12
+    assert [words for words in quoted if words not in said] == []

@@ -9,6 +9,7 @@ import pytest
 
 from sidecar.edge.auth import Tenants
 from sidecar.settings import BadSettingError, Durability, Settings, files, table, unknown
+from tests.pages import code, page, rows
 
 
 def test_without_any_variable_there_is_a_safe_default_for_each() -> None:
@@ -249,11 +250,20 @@ def test_what_kubernetes_tells_of_services_is_no_typo() -> None:
 
 def test_the_documentation_shows_the_same_table() -> None:
     """docs/settings.md and the code tell the same variables, defaults and meanings, in order."""
-    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
-    rows = [line for line in page.splitlines() if line.startswith("| `ENSEMBLE_")]
+    expected = [[f"`{name}`", f"`{default}`" if default else "", meaning] for name, default, meaning in table()]
+    assert rows(page("settings.md"), "Variable", "Default", "Meaning") == expected
 
-    expected = [f"| `{name}` | {f'`{default}`' if default else ''} | {meaning} |" for name, default, meaning in table()]
-    assert expected == rows
+
+def test_the_bounds_told_are_those_that_hold() -> None:
+    """Both ends are taken, and nothing beyond them; no number is left out."""
+    told = {code(name)[0]: ends for name, *ends in rows(page("settings.md"), "Variable", "At least")}
+    assert {*told} == {name for name, default, _ in table() if default.isdigit()} | {"ENSEMBLE_STORE_MEMORY"}
+    for name, ends in told.items():
+        for end, further in zip(ends, (-1, 1), strict=True):
+            number, unit = re.fullmatch(r"(\d+)(\w*)", end).groups()  # type: ignore[union-attr]
+            Settings.from_environment({name: end})
+            with pytest.raises(BadSettingError, match=name):
+                Settings.from_environment({name: f"{int(number) + further}{unit}"})
 
 
 def test_the_documentation_names_every_file() -> None:

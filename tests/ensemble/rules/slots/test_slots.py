@@ -75,10 +75,26 @@ def test_whose_turn_it_is(waiters: list[Waiter], used: dict[str, int], asker: Wa
     assert stand(waiters, used, asker, NOW) == standing
 
 
+def told(waiter: Waiter) -> str:
+    """Return a waiter in the page's words."""
+    words = [f"{waiter.ticket} {NOW - waiter.since_ms:,} ms"]
+    if waiter.run != waiter.ticket:
+        words.append("of one run")
+    if waiter.priority:
+        words.append(f"priority {waiter.priority}")
+    if waiter.held:
+        words.append(f"its run has {waiter.held:,} out")
+    if waiter.seen_ms < NOW:
+        words.append(f"asked last {NOW - waiter.seen_ms:,} ms ago")
+    return ", ".join(words)
+
+
 def test_the_page_shows_this_order() -> None:
     """The tables above."""
-    rows = [(p.id, " ".join(p.values[1])) for p in cases(test_the_order_of_the_line)]
-    holds("slots.md", table(("in line", "served"), rows))
+    rows = [
+        (p.id, "; ".join(map(told, p.values[0])), ", ".join(p.values[1])) for p in cases(test_the_order_of_the_line)
+    ]
+    holds("slots.md", table(("rule", "who waits, and for how long", "order"), rows))
     turns = [
         (p.id, "admitted" if p.values[3].admitted else "wait", p.values[3].before) for p in cases(test_whose_turn_it_is)
     ]
