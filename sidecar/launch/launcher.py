@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
+from redis.exceptions import NoPermissionError
+
 from sidecar.app import create_app
 from sidecar.context.counting import load_encodings
 from sidecar.edge.auth import first_start_token
@@ -20,7 +22,7 @@ from sidecar.launch.lock import DataDirectory
 from sidecar.launch.server import Server
 from sidecar.settings import Settings
 from sidecar.store.connection import connect
-from sidecar.store.server import check_server, server_facts
+from sidecar.store.server import check_server, server_facts, use_everything
 
 __all__ = ["launch"]
 
@@ -110,6 +112,12 @@ def _check_store(url: str, settings: Settings) -> None:
     client = connect(url)
     try:
         check_server(server_facts(client), settings.durability)
+        use_everything(client)
+    except NoPermissionError as error:
+        raise StartError(
+            f"The store of ENSEMBLE_REDIS_URL does not let its user do what the sidecar needs: {error}. "
+            "Allow it all commands on the keys ens:*, by ACL SETUSER … ~ens:* +@all."
+        ) from error
     except StoreUnavailable as error:
         kind = type(error.__cause__).__name__
         raise StartError(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 
 from redis.exceptions import ResponseError
 
-from sidecar.errors import StartError
+from sidecar.errors import StartError, StoreUnavailable
 from sidecar.settings import Durability
 from sidecar.store.connection import Client
 from sidecar.store.faults import store_errors
+from sidecar.store.store import Store
 
-__all__ = ["ServerFacts", "check_server", "server_facts"]
+__all__ = ["ServerFacts", "check_server", "server_facts", "use_everything"]
 
 OLDEST = (6, 2)
 HIDDEN = "(hidden)"
@@ -77,6 +79,19 @@ def check_server(facts: ServerFacts, durability: Durability) -> None:
         log.warning(
             "The store writes to disk at its leisure: a crash there loses runs. Set appendonly yes, appendfsync everysec."
         )
+
+
+def use_everything(redis: Client) -> None:
+    """Do once what requests do: run a script, and write, though nothing. A store that takes no writes just now may pass.
+
+    Raises:
+        NoPermissionError: The user we are there may not.
+        StoreUnavailable: It does not answer.
+
+    """
+    Store(redis).look("probe", lambda snapshot: snapshot.now_ms)
+    with suppress(StoreUnavailable), store_errors():
+        redis.write_nothing()
 
 
 def _config(redis: Client, name: str) -> str:
