@@ -36,6 +36,7 @@ from ensemble.engine.retry import Tally, next_try
 from ensemble.plan.reading.fallbacks import FRESH_S, MOST_S, STALE_S
 from ensemble.plan.reading.plan import read_plan
 from ensemble.plan.reading.tools import TOOL_TYPES
+from ensemble.routing.team import DECIDING_S
 from ensemble.rules.breakers import breaker
 from ensemble.rules.records import Breaker
 from plugin import errors as plugin_errors
@@ -291,6 +292,11 @@ def test_how_much_one_call_takes_is_what_the_contract_lets_through() -> None:
     assert f"at most {MOST_PARTS:,} parts" in page("context.md")
     (listed,) = (row[1] for row in rows(page("api.md"), "method and path") if row[0] == "`GET /v1/budgets`")
     assert f"the {MOST_LISTED:,} defined last" in listed
+
+
+def test_how_long_somebody_may_take_to_decide() -> None:
+    """As the code has it."""
+    assert f"may take {DECIDING_S:g} s" in page("router.md")
 
 
 # --- troubleshooting.md
