@@ -272,6 +272,22 @@ def _of(endpoint: endpoints.Endpoint[Any, Any]) -> Callable[[tuple[str, str]], b
     return lambda request: request[0] == endpoint.method and shape.fullmatch(request[1]) is not None
 
 
+# --- readme/
+
+
+@pytest.mark.parametrize("language", ["zh_Hans", "ja_JP", "pt_BR"])
+def test_the_other_languages_name_every_tool_and_the_orchestrators_outputs(language: str) -> None:
+    """By the words Dify shows in that language."""
+    text = (ROOT / "readme" / f"README_{language}.md").read_text(encoding="utf-8")
+    every = dict(tools())
+
+    assert [tool["identity"]["label"][language] for tool in every.values()] == [
+        label for tool in every.values() if f"**{(label := tool['identity']['label'][language])}**" in text
+    ]
+    outputs = {path for path in paths(every["orchestrator"]["output_schema"]) if "." not in path and "[" not in path}
+    assert outputs <= {*code(text)}
+
+
 # --- limits told in several pages
 
 
