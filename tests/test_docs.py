@@ -24,8 +24,10 @@ from ensemble.client.advice import IN_DIFY
 from ensemble.contract import endpoints
 from ensemble.contract.breakers import BreakerPolicy
 from ensemble.contract.caching import MAX_CACHED_BYTES
+from ensemble.contract.context import MOST_PARTS
 from ensemble.contract.outcomes import Outcome, RunStatus, StepStatus
 from ensemble.contract.problems import ProblemCode
+from ensemble.contract.state import MAX_AT_ONCE, Append, SetChange
 from ensemble.engine import errors as engine_errors
 from ensemble.engine.attempts.stand_ins import StandIn, stand_ins
 from ensemble.engine.ledger.book import CACHED_KEPT
@@ -34,10 +36,12 @@ from ensemble.engine.retry import Tally, next_try
 from ensemble.plan.reading.fallbacks import FRESH_S, MOST_S, STALE_S
 from ensemble.plan.reading.plan import read_plan
 from ensemble.plan.reading.tools import TOOL_TYPES
+from ensemble.routing.team import DECIDING_S
 from ensemble.rules.breakers import breaker
 from ensemble.rules.records import Breaker
 from plugin import errors as plugin_errors
 from plugin.limiting import MAX_PARALLEL
+from sidecar.budgets.service import MOST_LISTED
 from tests.pages import APPS, ROOT, code, fenced, page, rows
 from tests.standin.world import SidecarProcess
 
@@ -266,6 +270,49 @@ def test_the_examples_of_the_api_work_and_leave_no_endpoint_out() -> None:
 def _of(endpoint: endpoints.Endpoint[Any, Any]) -> Callable[[tuple[str, str]], bool]:
     shape = re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(endpoint.path)))
     return lambda request: request[0] == endpoint.method and shape.fullmatch(request[1]) is not None
+
+
+# --- readme/
+
+
+@pytest.mark.parametrize("language", ["zh_Hans", "ja_JP", "pt_BR"])
+def test_the_other_languages_name_every_tool_and_the_orchestrators_outputs(language: str) -> None:
+    """By the words Dify shows in that language."""
+    text = (ROOT / "readme" / f"README_{language}.md").read_text(encoding="utf-8")
+    every = dict(tools())
+
+    assert [tool["identity"]["label"][language] for tool in every.values()] == [
+        label for tool in every.values() if f"**{(label := tool['identity']['label'][language])}**" in text
+    ]
+    outputs = {path for path in paths(every["orchestrator"]["output_schema"]) if "." not in path and "[" not in path}
+    assert outputs <= {*code(text)}
+
+
+# --- limits told in several pages
+
+
+def test_how_much_one_call_takes_is_what_the_contract_lets_through() -> None:
+    """Values, items, members, parts, budgets listed."""
+    state = page("state.md").replace("\n ", "")
+    assert f"at most {MAX_AT_ONCE} values" in state
+    for model, field, words in (
+        (Append, "items", "items"),
+        (SetChange, "add", "members"),
+        (SetChange, "remove", "members"),
+    ):
+        (most,) = (each.max_length for each in model.model_fields[field].metadata if hasattr(each, "max_length"))
+        assert f"at most {most:,} {words}" in state
+    assert [
+        row[1].count(f"at most {MAX_AT_ONCE}") for row in rows(page("api.md"), "method and path") if "/state-" in row[0]
+    ] == [1, 1]
+    assert f"at most {MOST_PARTS:,} parts" in page("context.md")
+    (listed,) = (row[1] for row in rows(page("api.md"), "method and path") if row[0] == "`GET /v1/budgets`")
+    assert f"the {MOST_LISTED:,} defined last" in listed
+
+
+def test_how_long_somebody_may_take_to_decide() -> None:
+    """As the code has it."""
+    assert f"may take {DECIDING_S:g} s" in page("router.md")
 
 
 # --- troubleshooting.md

@@ -69,7 +69,9 @@ class _Graphs:
 
 
 async def _ready(stack: AsyncExitStack, *, sqlite: bool) -> _Graphs:
-    timeout, connector = aiohttp.ClientTimeout(ANSWER_TIMEOUT_S), aiohttp.TCPConnector(limit=2 * WIDEST)
+    timeout = aiohttp.ClientTimeout(ANSWER_TIMEOUT_S)
+    # Dify's server closes idle connections after 2 s; one that is being closed answers nothing.
+    connector = aiohttp.TCPConnector(limit=2 * WIDEST, keepalive_timeout=1.5)
     session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout, connector=connector))
     if not sqlite:
         return _Graphs(session, None)

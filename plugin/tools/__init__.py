@@ -1,1 +1,1 @@
-"""The tools a workflow can drop in: one description and one class each."""
+"""The tools that can be dropped into a workflow: one description and one class each."""
