@@ -23,10 +23,15 @@ def texts_of(route: Route) -> tuple[str, ...]:
 
 def unit(values: Sequence[float]) -> Vector | None:
     """Return *values* at length 1; None where they are no vector: empty, or with something infinite in it."""
-    length = math.hypot(*values)
-    if not values or not math.isfinite(length):
+    if not values or not all(map(math.isfinite, values)):
         return None
-    return [value / length for value in values] if length else list(values)
+    largest = max(map(abs, values))
+    if not largest:
+        return list(values)
+    # By the largest first: lengths of very small and of very large numbers are not exact, or not finite.
+    scaled = [value / largest for value in values]
+    length = math.hypot(*scaled)
+    return [value / length for value in scaled]
 
 
 def choose_by_nearness(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ensemble.plan.routes import Route, Routing
@@ -51,7 +51,9 @@ def test_a_confidence_is_never_outside_of_0_and_1() -> None:
     assert [each.confidence for each in choice.alternatives] == [0.6, 0.0]
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
+@example([5e-324, 5e-324])
+@example([1.7e308, 1.7e308])
 def test_a_vector_has_length_one_or_none(values: list[float]) -> None:
     """Whatever the model gives."""
     made = unit(values)
