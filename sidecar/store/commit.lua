@@ -72,9 +72,12 @@ if not (all_stand(put, put_last, 4) and all_stand(delete, delete_last, 3)) then
   return 0
 end
 -- A key of another type, or a counter that is no number, is refused when it is touched, which must not be after something
--- else is written; a counter that is 0 is none.
+-- else is written.
 for i = add, add_last, 3 do
-  redis.call('HINCRBY', key(i), ARGV[i + 1], 0)
+  local counter = redis.call('HGET', key(i), ARGV[i + 1])
+  if counter and not string.find(counter, '^-?%d+$') then
+    return redis.error_reply('ERR hash value is not an integer')
+  end
 end
 for i = rank, rank_last, 3 do
   redis.call('ZCARD', key(i))

@@ -146,7 +146,8 @@ def test_metrics_tell_of_the_others(redis: Any, store: Store, tenant: str, every
 def test_nothing_is_written_where_a_counter_is_no_number(store: Store, redis: Any, tenant: str) -> None:
     """Also where nobody had read it before; and it is told."""
     redis.hset(full_key(tenant, "thing:2"), "x", "many")
-    made = Changes(puts={Address("thing:1", "document"): "{}"}, increments={Address("thing:2", "x"): 1})
+    adds = {Address("thing:1", "x"): 1, Address("thing:2", "x"): 1}
+    made = Changes(puts={Address("thing:1", "document"): "{}"}, increments=adds)
 
     with pytest.raises(StoreDamaged, match="'thing:1' or 'thing:2' holds what"):
         store.decide(tenant, lambda _: (None, made))
